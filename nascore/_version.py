@@ -1,0 +1,3 @@
+"""The one version string of every distribution in this repository."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,400 @@
+"""The contracts: search space, sampler, evaluator, hardware cost model; and data set, executor.
+
+A plugin part is a subclass of one of these. Its constructor's keyword arguments are its options:
+typed, with defaults, documented with units; ``--set`` and the TOML file set them.
+
+Parts state what they can do (``provides``) and what they need of the other parts of the same
+search (``requires``), as short words. The core compares them before any compute. The words in use:
+
+=================  =============  ===================================================================
+word               provided by    meaning
+=================  =============  ===================================================================
+``decisions``      search space   ``sample`` makes all its choices through ``choose``; it is a
+                                  :class:`~nascore.decisions.DecisionSpace`
+``mutate``         search space   has ``mutate(architecture, rng)``
+``crossover``      search space   has ``crossover(first, second, rng)``
+``module``         search space   ``build`` returns a ``torch.nn.Module``
+``images``         data set       inputs of shape (channels, height, width)
+``labels``         data set       integer class labels
+``curve``          evaluator      calls ``context.report`` as it goes, so that it can be pruned
+``retrain``        evaluator      has ``retrain(space, architecture, context)``
+=================  =============  ===================================================================
+
+A plugin may invent further words; the core only compares them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nascore.errors import DataError, SpaceError
+from nascore.records import Architecture, digest
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from nascore.records import Candidate, Cost, Json, Measurement, Metric, Objective, Option, Trial
+
+    Choose = Callable[[str, Sequence[Option]], Any]
+
+
+# ---------------------------------------------------------------------------------------- data
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network has to do, as far as its shape depends on it.
+
+    Attributes:
+        name: of the data set.
+        shape: of one input, without the batch: (channels, height, width) for images.
+        classes: number of outputs.
+        kind: ``image-classification``, ``language-modelling``, ...
+        fingerprint: digest of the data and the split; a resumed search checks it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    classes: int
+    kind: str = "image-classification"
+    fingerprint: str = ""
+
+    @property
+    def channels(self) -> int:
+        """Channels of one input."""
+        return self.shape[0]
+
+
+class _Sealed:
+    """Stands where the test split is while a search runs."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise DataError("A search never sees the test split. `nascore retrain RUN` reads it, once.")
+
+    def __len__(self) -> int:
+        return self.refuse  # type: ignore[no-any-return]  # __getattr__ raises
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.refuse
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A task and its three splits. The core passes the splits on and never looks inside.
+
+    Weights learn on ``train``, architectures are chosen on ``valid``, ``test`` is read once, by
+    ``retrain``. Image data sets of ``nascore-blocks`` use ``torch.utils.data.Dataset``.
+    """
+
+    task: Task
+    train: Any
+    valid: Any
+    test: Any = None
+
+    def for_search(self) -> Splits:
+        """The same splits with ``test`` sealed: any use of it raises :class:`DataError`."""
+        return replace(self, test=_Sealed())
+
+
+class Dataset(ABC):
+    """Where the splits come from."""
+
+    requires: ClassVar[frozenset[str]] = frozenset()
+    provides: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def load(self, seed: int) -> Splits:
+        """Read the data and split it; the same seed gives the same split.
+
+        Raises:
+            DataError: the data is missing or unusable; says what was looked for, where, and what to do.
+        """
+
+
+# ---------------------------------------------------------------------------------- search space
+
+
+class SearchSpace(ABC):
+    """A set of architectures, and how to build each.
+
+    Attributes:
+        name: set by the core to the address of the part (``blocks:nasnet``).
+    """
+
+    name: str = ""
+    requires: ClassVar[frozenset[str]] = frozenset()
+    provides: ClassVar[frozenset[str]] = frozenset()
+
+    def setup(self, task: Task) -> None:
+        """Called once, before anything else, with the task of the search."""
+
+    @abstractmethod
+    def sample(self, choose: Choose) -> Architecture:
+        """Run the space as a program that makes decisions.
+
+        Args:
+            choose: ``choose(name, options)`` returns one of ``options``. The same name must always
+                come with the same options, in every run of the program.
+        """
+
+    @abstractmethod
+    def check(self, architecture: Architecture) -> None:
+        """Accept an architecture that may come from anywhere, a stranger's file included.
+
+        Raises:
+            SpaceError: it is not in this space; says which decision is wrong and what is allowed.
+        """
+
+    @abstractmethod
+    def build(self, architecture: Architecture, task: Task) -> Any:
+        """The network, freshly initialised from torch's global generator; or a callable."""
+
+    def canonical(self, genome: Json) -> Json:
+        """A form that is equal for isomorphic genomes, and different for different networks."""
+        return genome
+
+    def architecture(self, genome: Json) -> Architecture:
+        """Wrap a genome, unchecked, with its key."""
+        return Architecture(self.name, genome, digest([self.name, self.canonical(genome)]))
+
+    def load(self, data: Mapping[str, Any]) -> Architecture:
+        """An architecture from its JSON, checked; the stored key is not trusted.
+
+        Raises:
+            SpaceError: of another space, malformed, or not in this space.
+        """
+        if not isinstance(data, dict) or "genome" not in data:
+            raise SpaceError("An architecture is a JSON object with the keys 'space' and 'genome'.")
+        if data.get("space") != self.name:
+            raise SpaceError(f"The architecture is of the space {data.get('space')!r}, not of {self.name!r}.")
+        bare = Architecture(self.name, data["genome"], "")
+        self.check(bare)
+        return self.architecture(data["genome"])
+
+
+# --------------------------------------------------------------------------------------- sampler
+
+
+class History(ABC):
+    """The trials that have been told, oldest first. Samplers read it; they need not."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Trial]: ...
+
+    @abstractmethod
+    def __getitem__(self, number: int) -> Trial:
+        """The trial with this number. Raises KeyError when it has not been told."""
+
+    @property
+    @abstractmethod
+    def best(self) -> Trial | None:
+        """The complete trial at full fidelity with the best first objective."""
+
+    @property
+    @abstractmethod
+    def pareto_front(self) -> tuple[Trial, ...]:
+        """The complete trials at full fidelity that no other one dominates, by number."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a sampler sees when it is asked.
+
+    Attributes:
+        number: of the trial to propose.
+        rng: a generator derived from (search seed, number): a sampler that draws from it alone
+            has no random state of its own to save.
+        history: everything told so far.
+        trials: the budget, in trials; None where only time ends the search.
+    """
+
+    number: int
+    rng: random.Random
+    history: History
+    trials: int | None = None
+
+
+class Sampler(ABC):
+    """Chooses what to evaluate next."""
+
+    requires: ClassVar[frozenset[str]] = frozenset()
+    provides: ClassVar[frozenset[str]] = frozenset()
+
+    def setup(self, space: SearchSpace, objectives: Sequence[Objective], seed: int) -> None:
+        """Called once, before anything else.
+
+        Raises:
+            CapabilityError: it cannot handle these objectives (several, say).
+        """
+        self.space = space
+        self.objectives = tuple(objectives)
+        self.seed = seed
+
+    @abstractmethod
+    def ask(self, view: View) -> Candidate | None:
+        """Propose a candidate; None when there is nothing (more) to propose until the next tell.
+
+        The proposal may depend on the state, the view and nothing else.
+        """
+
+    def tell(self, trial: Trial) -> None:
+        """Learn from a judged candidate, whatever its status."""
+
+    def on_report(self, number: int, step: int, metrics: Mapping[str, float]) -> bool:
+        """A trial reported ``metrics`` at ``step``; False stops it (it becomes PRUNED)."""
+        return True
+
+    def recommend(self, history: History) -> Trial | None:
+        """The trial that answers the search: by default the best one recorded."""
+        return history.best
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes while searching, as plain JSON and tensors."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any], history: History) -> None:
+        """Go back to a saved state; ``history`` holds just what had been told then."""
+
+
+# ------------------------------------------------------------------------------------- evaluator
+
+
+class Context(ABC):
+    """What the core hands to an evaluator or a cost model for one piece of work.
+
+    Attributes:
+        number: of the trial (or of the trial about to be asked, in ``prepare``).
+        seed: of this work. torch, numpy and random are seeded with it already.
+        device: a torch device, such as ``cpu`` or ``cuda:0``.
+        data: the splits, test sealed.
+    """
+
+    number: int
+    seed: int
+    device: str
+    data: Splits
+
+    @property
+    def task(self) -> Task:
+        """The task of the search."""
+        return self.data.task
+
+    @abstractmethod
+    def report(self, step: int, **metrics: float) -> bool:
+        """Report a point of the learning curve; False means: stop, and return a PRUNED measurement."""
+
+    @abstractmethod
+    def folder(self, number: int | None = None) -> Path:
+        """The folder for artifacts of this trial (made when asked), or of an earlier one."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one call of :meth:`Evaluator.prepare` did.
+
+    Attributes:
+        changed: shared state changed, so the core saves a checkpoint.
+        ready: candidates may be asked for; False: call again first (a warm-up in steps).
+        metrics: numbers of the round, shown and tracked.
+    """
+
+    changed: bool = False
+    ready: bool = True
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class Evaluator(ABC):
+    """Judges candidates.
+
+    Attributes:
+        objectives: what it measures, with unit and direction; the first is the default objective.
+        deterministic: the measurement depends on the architecture and the fidelity alone, so the
+            core may reuse the one of an equal architecture.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset()
+    provides: ClassVar[frozenset[str]] = frozenset()
+    objectives: ClassVar[Mapping[str, Metric]] = {}
+    deterministic: ClassVar[bool] = False
+
+    def setup(self, space: SearchSpace, data: Splits) -> None:
+        """Called once, before anything else."""
+        self.space = space
+        self.data = data
+
+    def prepare(self, sampler: Sampler, context: Context) -> Round:
+        """One round of shared training before the next ask; black-box evaluators have none."""
+        return Round()
+
+    @abstractmethod
+    def evaluate(self, candidate: Candidate, context: Context) -> Measurement:
+        """Judge one candidate. An exception becomes a FAIL trial with its traceback."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Shared state (a supernet's weights, say), as plain JSON and tensors."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state."""
+
+
+# ------------------------------------------------------------------------------------- cost model
+
+
+class CostModel(ABC):
+    """Prices an architecture on a device.
+
+    Attributes:
+        metrics: what it prices, with unit and direction.
+        cheap: asked before any training; a broken constraint then costs nothing.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset()
+    provides: ClassVar[frozenset[str]] = frozenset()
+    metrics: ClassVar[Mapping[str, Metric]] = {}
+    cheap: ClassVar[bool] = True
+
+    @abstractmethod
+    def estimate(self, space: SearchSpace, architecture: Architecture, context: Context) -> Mapping[str, Cost]:
+        """A cost for every name in ``metrics``."""
+
+
+# --------------------------------------------------------------------------------------- executor
+
+
+@dataclass(frozen=True)
+class Job:
+    """One evaluation to run: all that a worker needs beside the settings of the search."""
+
+    number: int
+    candidate: Candidate
+    seed: int
+
+
+class Executor(ABC):
+    """Where evaluations run. The loop submits jobs while there is room, then waits for one."""
+
+    capacity: int = 1
+
+    def start(self, settings: Mapping[str, Any], run: Callable[[Job], Trial]) -> None:
+        """Called once. ``run`` judges a job in this process; a remote worker rebuilds the parts
+        from ``settings`` and judges there."""
+        self.run = run
+
+    @abstractmethod
+    def submit(self, job: Job) -> None:
+        """Take a job; returns at once, or after the job where capacity is 1."""
+
+    @abstractmethod
+    def wait(self) -> Trial:
+        """The next finished job, as the trial it became."""
+
+    def close(self) -> None:
+        """Give back what it holds."""

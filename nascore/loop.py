@@ -1,0 +1,244 @@
+"""The trial loop: one for every method.
+
+::
+
+    prepare -> ask -> known? reuse : judge -> store -> tell -> checkpoint -> hooks
+
+A resumed search runs the same loop: a trial that is stored already is told without being judged
+again, after the sampler has proposed it once more. So whatever is newer than the last checkpoint is
+replayed, and a search with no usable checkpoint at all replays everything.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nascore.contracts import Evaluator, Job, View
+from nascore.errors import RunError
+from nascore.judge import WorkContext
+from nascore.seeding import derive_seed, isolated_random
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nascore.api import Search
+    from nascore.contracts import Executor
+    from nascore.lifecycle import Lifecycle
+    from nascore.pruning import Pruning
+    from nascore.records import Candidate, Trial
+    from nascore.store import TrialStore
+
+CHECKPOINT_SECONDS = 2.0
+"""A checkpoint of cheap state at most this often; what lies between is replayed from the storage."""
+
+
+class TrialLoop:
+    """Runs a search to the end of its budget."""
+
+    def __init__(
+        self,
+        search: Search,
+        store: TrialStore,
+        executor: Executor,
+        lifecycle: Lifecycle,
+        pruning: Pruning | None,
+        elapsed: float = 0.0,
+    ) -> None:
+        """
+        Args:
+            search: settings, parts, run folder, history.
+            store: where trials are stored.
+            executor: where they are judged.
+            lifecycle: who is told.
+            pruning: the pruner, if one is set.
+            elapsed: seconds that earlier sessions of this search took.
+        """
+        self.search = search
+        self.parts = search.parts
+        self.history = search.history
+        self.store = store
+        self.executor = executor
+        self.lifecycle = lifecycle
+        self.pruning = pruning
+        self.asked = 0
+        self._rounds = 0
+        self._prepared = -1
+        self._elapsed = elapsed
+        self._started = time.monotonic()
+        self._saved = self._started
+        self._known: dict[Any, int] = {}
+        self._has_rounds = type(search.parts.evaluator).prepare is not Evaluator.prepare
+        self._in_flight = 0
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds of this search, earlier sessions included."""
+        return self._elapsed + time.monotonic() - self._started
+
+    # ------------------------------------------------------------------ the loop
+
+    def run(self, stored: Iterable[Trial]) -> str:
+        """Ask, judge and tell until the budget ends or nothing is left to propose.
+
+        Args:
+            stored: the trials in the storage that have not been told in this process.
+
+        Returns:
+            Why it ended.
+        """
+        replay = deque(stored)
+        while True:
+            ended = self._budget_ended()
+            while not ended and self._in_flight < self.executor.capacity:
+                candidate = self._ask()
+                if candidate is None:
+                    ended = "" if self._in_flight else "the sampler has nothing more to propose"
+                    break
+                trial = replay.popleft() if replay else self._reuse(candidate)
+                if trial is not None:
+                    self._finish(trial, candidate)
+                else:
+                    self._submit(candidate)
+                ended = self._budget_ended()
+            if not self._in_flight:
+                if ended:
+                    return ended
+                continue
+            trial = self.executor.wait()
+            self._in_flight -= 1
+            self._finish(trial, trial.candidate)
+
+    def _budget_ended(self) -> str:
+        settings = self.search.settings
+        if settings.trials is not None and self.asked >= settings.trials:
+            return f"all {settings.trials} trials are done"
+        if settings.time is not None and self.wall_seconds >= settings.time:
+            return f"the {settings.time:g} seconds are used up"
+        return ""
+
+    def _ask(self) -> Candidate | None:
+        number = self.asked
+        self._prepare(number)
+        rng = random.Random(derive_seed(self.search.settings.seed, "ask", number))
+        candidate = self.parts.sampler.ask(View(number, rng, self.history, self.search.settings.trials))
+        if candidate is not None:
+            self.asked += 1
+        return candidate
+
+    def _prepare(self, number: int) -> None:
+        """Rounds of shared training until this candidate may be asked for."""
+        while self._has_rounds and self._prepared != number:
+            seed = derive_seed(self.search.settings.seed, "prepare", self._rounds)
+            context = WorkContext(
+                number, seed, self.search.settings.device, self.parts.data.for_search(), self.search.run
+            )
+            with isolated_random(seed):
+                done = self.parts.evaluator.prepare(self.parts.sampler, context)
+            if done.ready:
+                self._prepared = number
+            if done.changed:
+                self._rounds += 1
+                self.lifecycle.emit("round_finished", search=self.search, number=number, round=done)
+                self.save()
+
+    def _reuse(self, candidate: Candidate) -> Trial | None:
+        """The measurement of an equal architecture, where the evaluator is deterministic."""
+        if not self.parts.evaluator.deterministic:
+            return None
+        number = self._known.get(_identity(candidate))
+        if number is None:
+            return None
+        earlier = self.history[number]
+        return replace(
+            earlier, number=self.asked - 1, candidate=candidate, reused=number, started=time.time(), wall_seconds=0.0
+        )
+
+    def _submit(self, candidate: Candidate) -> None:
+        number = self.asked - 1
+        self.lifecycle.emit("trial_started", search=self.search, number=number, candidate=candidate)
+        self.executor.submit(Job(number, candidate, derive_seed(self.search.settings.seed, "trial", number)))
+        self._in_flight += 1
+
+    def _finish(self, trial: Trial, candidate: Candidate) -> None:
+        """Store the trial unless it comes from the storage, and tell everyone."""
+        stored = trial.number in self.search.stored
+        if stored and trial.architecture.key != candidate.architecture.key:
+            raise RunError(
+                f"Trial {trial.number} in the storage is not what the sampler proposes now: a plugin, an option or "
+                "the data changed since. Go on with the versions that began the search, or start a new one."
+            )
+        if not stored:
+            self.store.record(trial)
+        self.tell(trial)
+        self.search.drop_artifacts(trial)
+        if not stored:
+            self.lifecycle.emit("trial_finished", search=self.search, trial=trial)
+        if time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
+            self.save()
+
+    def tell(self, trial: Trial, sampler: bool = True) -> None:
+        """Take a trial into the history; ``sampler=False`` when its state comes from a checkpoint."""
+        self.history.add(trial)
+        if self.parts.evaluator.deterministic:
+            self._known.setdefault(_identity(trial.candidate), trial.number)
+        if self.pruning is not None and trial.number in self.search.stored:
+            self.pruning.replay(trial)
+        elif self.pruning is not None:
+            self.pruning.finish(trial)
+        if sampler:
+            self.parts.sampler.tell(trial)
+
+    def reported(self, number: int, step: int, metrics: Mapping[str, float]) -> bool:
+        """A running trial reported; False stops it."""
+        self.lifecycle.emit("trial_reported", search=self.search, number=number, step=step, metrics=metrics)
+        go_on = self.parts.sampler.on_report(number, step, metrics)
+        if self.pruning is not None:
+            go_on = self.pruning.go_on(number, step, metrics) and go_on
+        return go_on
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def save(self) -> None:
+        """Write a checkpoint of everything that changes beside the trials."""
+        self.search.run.checkpoints.save(
+            len(self.history),
+            {
+                "asked": self.asked,
+                "rounds": self._rounds,
+                "prepared": self._prepared,
+                "sampler": self.parts.sampler.state_dict(),
+                "evaluator": self.parts.evaluator.state_dict(),
+            },
+        )
+        self.search.run.write_status(wall_seconds=self.wall_seconds)
+        self._saved = time.monotonic()
+
+    def restore(self, stored: list[Trial], warn: Any) -> list[Trial]:
+        """Go back to the newest usable checkpoint.
+
+        Args:
+            stored: all trials in the storage, in the order they were told.
+            warn: called with a sentence for each checkpoint that cannot be used.
+
+        Returns:
+            The stored trials that are newer than the checkpoint, to be replayed.
+        """
+        for told, state, problem in self.search.run.checkpoints.load():
+            if state is None or told > len(stored):
+                warn(problem or f"the checkpoint after trial {told} is newer than the storage")
+                continue
+            for trial in stored[:told]:
+                self.tell(trial, sampler=False)
+            self.asked, self._rounds, self._prepared = state["asked"], state["rounds"], state["prepared"]
+            self.parts.sampler.load_state_dict(state["sampler"], self.history)
+            self.parts.evaluator.load_state_dict(state["evaluator"])
+            return stored[told:]
+        return stored
+
+
+def _identity(candidate: Candidate) -> Any:
+    return candidate.architecture.key, tuple(sorted(candidate.fidelity.items()))

@@ -1,0 +1,151 @@
+"""What a search gives: the best trial, the Pareto front, the trained network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nascore.errors import RunError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from nascore.api import Search
+    from nascore.history import TrialHistory
+    from nascore.records import Trial
+
+
+class SearchResult:
+    """The result of a search, finished or not.
+
+    Attributes:
+        search: settings, parts, run folder.
+        reason: why the search ended.
+        state: ``running``, ``finished``, ``interrupted`` or ``failed``.
+        wall_seconds: of the whole search, earlier sessions included.
+    """
+
+    def __init__(self, search: Search, state: str, reason: str, wall_seconds: float) -> None:
+        self.search = search
+        self.state = state
+        self.reason = reason
+        self.wall_seconds = wall_seconds
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.search.run.path
+
+    @property
+    def history(self) -> TrialHistory:
+        """All trials, in the order they were told."""
+        return self.search.history
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial that the sampler recommends: by default the best recorded one."""
+        return self.search.parts.sampler.recommend(self.history)
+
+    @property
+    def pareto_front(self) -> tuple[Trial, ...]:
+        """The trials that no other one dominates."""
+        return self.history.pareto_front
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many trials ended complete, pruned, infeasible, fail."""
+        return self.history.counts()
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """A row a trial: number, status, objectives, costs, metrics, decisions, seconds."""
+        import pandas as pd
+
+        rows = []
+        for trial in self.history:
+            genome = trial.architecture.genome
+            rows.append(
+                {
+                    "trial": trial.number,
+                    "status": trial.status.value,
+                    **trial.objectives,
+                    **{name: cost.value for name, cost in trial.costs.items()},
+                    **{f"metric.{name}": value for name, value in trial.metrics.items()},
+                    "wall_seconds": trial.wall_seconds,
+                    "origin": trial.candidate.origin,
+                    "key": trial.architecture.key,
+                    **({f"genome.{name}": v for name, v in genome.items()} if isinstance(genome, dict) else {}),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def trial(self, number: int | None = None) -> Trial:
+        """The trial with this number; None: the best one.
+
+        Raises:
+            RunError: there is none.
+        """
+        if number is None:
+            if self.best is None:
+                raise RunError(f"{self.folder} has no complete trial yet.")
+            return self.best
+        if number not in self.history:
+            raise RunError(f"{self.folder} has no trial {number}; it has {len(self.history)}, numbered from 0.")
+        return self.history[number]
+
+    def model(self, number: int | None = None) -> Any:
+        """The network of a trial, with the weights that the evaluator kept, in eval mode.
+
+        Args:
+            number: of the trial; None: the best one.
+
+        Raises:
+            RunError: no such trial, or its weights were not kept.
+        """
+        from safetensors.torch import load_file
+
+        trial = self.trial(number)
+        network = self.search.build(trial)
+        path = self.search.run.artifacts(trial.number) / trial.artifacts.get("weights", "weights")
+        if not path.is_file():
+            raise RunError(
+                f"The weights of trial {trial.number} were not kept; the best ones are: "
+                f"{[t.number for t in self.pareto_front]}. Search with --set keep=all to keep every one."
+            )
+        network.load_state_dict(load_file(path))
+        return network.eval()
+
+    def summary(self, history: bool = False) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        best = self.best
+        out: dict[str, Any] = {
+            "run": str(self.folder),
+            "plugin": self.search.settings.plugin,
+            "seed": self.search.settings.seed,
+            "state": self.state,
+            "reason": self.reason,
+            "wall_seconds": round(self.wall_seconds, 3),
+            "objectives": {o.name: o.direction.value for o in self.history.objectives},
+            "counts": self.counts,
+            "best": best.summary() if best else None,
+            "pareto_front": [trial.summary() for trial in self.pareto_front],
+        }
+        if history:
+            out["trials"] = [_row(trial) for trial in self.history]
+        return out
+
+    def _repr_html_(self) -> str:
+        """A notebook shows the table of trials."""
+        return str(self.trials.to_html(max_rows=20))
+
+    def __repr__(self) -> str:
+        best = self.best
+        value = f"best trial {best.number}: {dict(best.objectives)}" if best else "no complete trial"
+        return f"<SearchResult {self.folder}: {len(self.history)} trials, {value}>"
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    row = trial.summary()
+    architecture = row.pop("architecture")
+    return {"number": row.pop("trial"), **row, "key": architecture["key"], "genome": architecture["genome"]}

@@ -1,0 +1,209 @@
+"""Training a found network to the end, on train and valid together, and testing it.
+
+This is the one place where the test split is opened, once a seed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nascore.checkpoint import write_atomically
+from nascore.errors import CapabilityError, RunError, SettingsError
+from nascore.plugins import Plugins
+from nascore.pricing import PricingContext, installed_models, price
+from nascore.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from nascore.records import Trial
+    from nascore.result import SearchResult
+
+    Report = Callable[[int, int, Mapping[str, float]], None]
+
+WEIGHTS = "weights.safetensors"
+_RECORD = "measurement.json"
+
+
+@dataclass
+class Retrained:
+    """The outcome for one trial.
+
+    Attributes:
+        trial: number of the trial.
+        folder: holds a folder ``seed-K`` for each seed, with weights and measurement.
+        epochs: passes over the data that were asked for; None: the evaluator's own setting.
+        accuracies: on the test split, in [0, 1], one a seed.
+        params, macs: of the network; None where nothing installed prices them.
+        reused: how many of the seeds had been trained before.
+    """
+
+    trial: int
+    folder: Path
+    epochs: int | None
+    accuracies: list[float] = field(default_factory=list)
+    params: float | None = None
+    macs: float | None = None
+    reused: int = 0
+
+    def summary(self) -> dict[str, Any]:
+        """What ``nascore retrain --json`` prints; ``std`` is the sample deviation, 0 for one seed."""
+        several = len(self.accuracies) > 1
+        return {
+            "trial": self.trial,
+            "test_accuracy": {
+                "mean": statistics.fmean(self.accuracies),
+                "std": statistics.stdev(self.accuracies) if several else 0.0,
+                "seeds": len(self.accuracies),
+                "values": self.accuracies,
+            },
+            "params": self.params,
+            "macs": self.macs,
+            "epochs": self.epochs,
+            "folder": str(self.folder),
+        }
+
+
+def retrain(
+    result: SearchResult,
+    number: int | None = None,
+    *,
+    seeds: int = 1,
+    epochs: int | None = None,
+    report: Report | None = None,
+) -> Retrained:
+    """Train a trial's architecture from scratch on train and valid, and test it, once a seed.
+
+    A seed that was trained to the end before, with the same epochs, is read and not trained
+    again: an interrupted call goes on where it was, and asking for more seeds costs only these.
+
+    Args:
+        result: of the search.
+        number: of the trial; None: the best one.
+        seeds: how many independent trainings, at least 1.
+        epochs: instead of the evaluator's setting.
+        report: called as ``report(seed index, epoch, metrics)``.
+
+    Raises:
+        CapabilityError: the evaluator cannot retrain.
+        RunError: no such trial, or the run folder cannot be written.
+    """
+    if seeds < 1:
+        raise SettingsError(f"seeds is {seeds}; it must be at least 1.")
+    search = result.search
+    evaluator = search.parts.evaluator
+    if "retrain" not in evaluator.provides:
+        raise CapabilityError(
+            f"The evaluator {search.settings.evaluator.get('use')!r} cannot retrain: it does not provide 'retrain'."
+        )
+    trial = result.trial(number)
+    search.space.check(trial.architecture)
+    out = Retrained(trial.number, retrain_folder(result, trial.number), epochs)
+    with _torch_threads(search.settings.threads):
+        for index in range(seeds):
+            out.accuracies.append(_one_seed(result, trial, index, out, report))
+    costs = _costs(result, trial)
+    out.params, out.macs = costs.get("params"), costs.get("macs")
+    write_atomically(out.folder / "result.json", json.dumps(out.summary(), indent=2).encode())
+    return out
+
+
+def retrain_folder(result: SearchResult, number: int) -> Path:
+    """Where the retrained networks of a trial lie; it may not exist."""
+    return result.folder / "retrain" / f"{number:06d}"
+
+
+def retrained_weights(result: SearchResult, number: int) -> Path | None:
+    """The retrained weights of a trial, or None.
+
+    They are those of the first seed: taking the one that tests best would choose on the test split.
+    """
+    path = retrain_folder(result, number) / "seed-0" / WEIGHTS
+    return path if path.is_file() else None
+
+
+def _one_seed(result: SearchResult, trial: Trial, index: int, out: Retrained, report: Report | None) -> float:
+    """Train and test under one seed, or read what that gave before. The test accuracy."""
+    from safetensors.torch import save_file
+
+    folder = out.folder / f"seed-{index}"
+    known = _read(folder)
+    if known is not None and known["epochs_asked"] == out.epochs and known["key"] == trial.architecture.key:
+        out.reused += 1
+        return float(known["objectives"]["test_accuracy"])
+    search = result.search
+    seed = derive_seed(search.settings.seed, "retrain", trial.number, index)
+    evaluator: Any = search.parts.evaluator  # `retrain` is there by capability, not by contract
+
+    def on_report(epoch: int, metrics: Mapping[str, float]) -> bool:
+        if report is not None:
+            report(index, epoch, metrics)
+        return True
+
+    measurement, weights = evaluator.retrain(
+        trial.architecture,
+        search.parts.data,
+        seed=seed,
+        device=search.settings.device,
+        epochs=out.epochs,
+        report=on_report,
+    )
+    record = {
+        "key": trial.architecture.key,
+        "seed": seed,
+        "epochs_asked": out.epochs,
+        "objectives": dict(measurement.objectives),
+        "metrics": dict(measurement.metrics),
+    }
+    try:
+        shutil.rmtree(folder, ignore_errors=True)  # weights of another call must not stand beside this record
+        folder.mkdir(parents=True)
+        save_file(weights, folder / WEIGHTS)
+        write_atomically(folder / _RECORD, json.dumps(record, indent=2).encode())
+    except OSError as error:
+        raise RunError(f"Cannot write {folder}: {error.strerror or error}.") from error
+    return float(measurement.objectives["test_accuracy"])
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    """The record of an earlier training, or None where it is missing or damaged."""
+    try:
+        found = json.loads((folder / _RECORD).read_text())
+        known = {"epochs_asked", "key", "objectives"} <= set(found) and "test_accuracy" in found["objectives"]
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if known and (folder / WEIGHTS).is_file() else None
+
+
+def _costs(result: SearchResult, trial: Trial) -> dict[str, float]:
+    """``params`` and ``macs`` as the search priced them, or priced now."""
+    search = result.search
+    costs = dict(trial.costs)
+    missing = [name for name in ("params", "macs") if name not in costs]
+    models = installed_models(Plugins(), missing)
+    context = PricingContext(search.parts.data, search.settings.device, search.settings.seed)
+    costs.update(price(models, search.space, trial.architecture, context))
+    return {name: cost.value for name, cost in costs.items()}
+
+
+class _torch_threads:  # noqa: N801 - used like a function
+    """Let torch use ``count`` threads inside, as the search did."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __enter__(self) -> None:
+        import torch
+
+        self._before = torch.get_num_threads()
+        torch.set_num_threads(self._count)
+
+    def __exit__(self, *_: object) -> None:
+        import torch
+
+        torch.set_num_threads(self._before)

@@ -1,0 +1,164 @@
+"""A run folder: everything of one search, self-contained and movable.
+
+::
+
+    search.toml    the fully resolved settings
+    trials         the storage file (Optuna's journal)
+    state/         checkpoints, and status.json
+    artifacts/     a folder a trial, for the trials whose artifacts are kept
+    best/          the answer: architecture, weights, Python file
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import re
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from nascore.checkpoint import Checkpoints, write_atomically
+from nascore.errors import RunError, SettingsError
+from nascore.settings import SearchSettings, merge, read_toml, to_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class RunFolder:
+    """One run folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = Checkpoints(path / "state")
+
+    @classmethod
+    def create(cls, path: Path, settings: SearchSettings) -> RunFolder:
+        """Make a new run folder.
+
+        Raises:
+            RunError: it holds a run already, or cannot be written.
+        """
+        if (path / "search.toml").exists():
+            raise RunError(f"{path} holds a run already: `nascore resume {path}` goes on with it, --out names another.")
+        try:
+            (path / "state").mkdir(parents=True, exist_ok=True)
+            (path / "artifacts").mkdir(exist_ok=True)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise RunError(f"Cannot make the run folder {path}: {why}. --out names another.") from error
+        run = cls(path)
+        write_atomically(path / "search.toml", to_toml(settings).encode())
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open a run folder that exists.
+
+        Raises:
+            RunError: it is none.
+        """
+        if not (path / "search.toml").is_file():
+            runs = [str(folder) for folder, _ in list_runs(path.parent)] if path.parent.is_dir() else []
+            also = f" Runs there: {', '.join(runs)}." if runs else ""
+            raise RunError(f"{path} is no run folder: it has no search.toml.{also}")
+        return cls(path)
+
+    def settings(self) -> SearchSettings:
+        """The settings in ``search.toml``, checked.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        try:
+            return merge([read_toml(self.path / "search.toml")])
+        except SettingsError as error:
+            raise RunError(f"{self.path / 'search.toml'} is damaged: {error}") from error
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run: two drivers in one folder would spoil each other's trials.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        path = self.path / "state" / "lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunError(f"Cannot write in {self.path}: {error.strerror or error}.") from error
+        try:
+            try:
+                _lock(handle)
+            except OSError:
+                raise RunError(f"Another process is working in {self.path}; wait for it, or end it.") from None
+            yield
+        finally:
+            os.close(handle)  # the kernel gives the lock back, even when we are killed
+
+    # ------------------------------------------------------------------ artifacts
+
+    def artifacts(self, number: int) -> Path:
+        """The folder for artifacts of a trial; it may not exist."""
+        return self.path / "artifacts" / f"{number:06d}"
+
+    def keep_artifacts(self, numbers: set[int]) -> set[int]:
+        """Delete the artifacts of all trials but these; returns which of them have any."""
+        kept = set()
+        for folder in (self.path / "artifacts").glob("*"):
+            if not re.fullmatch(r"\d{6,}", folder.name):
+                continue
+            if int(folder.name) in numbers:
+                kept.add(int(folder.name))
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+        return kept
+
+    # ------------------------------------------------------------------ status
+
+    def status(self) -> dict[str, Any]:
+        """``state`` (running, finished, interrupted, failed), ``wall_seconds``, ``reason``."""
+        try:
+            found = json.loads((self.path / "state" / "status.json").read_text())
+        except (OSError, ValueError):
+            found = {}
+        status: dict[str, Any] = {"state": "running", "wall_seconds": 0.0, "reason": ""}
+        for name, value in found.items() if isinstance(found, dict) else ():
+            if name not in status or type(value) in (type(status[name]), int if name == "wall_seconds" else str):
+                status[name] = value
+        return status
+
+    def write_status(self, **values: Any) -> None:
+        """Change some values of the status."""
+        write_atomically(self.path / "state" / "status.json", json.dumps(self.status() | values).encode())
+
+
+def _lock(handle: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore] # there on Windows only
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def new_run_path(base: Path, plugin: str) -> Path:
+    """``base/<time>-<plugin>``, with a number behind it where that is taken."""
+    stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', plugin) or 'search'}"
+    path, count = base / stem, 2
+    while path.exists():
+        path, count = base / f"{stem}-{count}", count + 1
+    return path
+
+
+def list_runs(base: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """The run folders in ``base``, oldest first, with their status."""
+    if not base.is_dir():
+        return []
+    found = sorted(path.parent for path in base.glob("*/search.toml"))
+    return [(path, RunFolder(path).status()) for path in found]

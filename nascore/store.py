@@ -1,0 +1,227 @@
+"""Trials in an Optuna study: one write a trial, in any Optuna storage.
+
+The default storage is Optuna's journal, a single file in the run folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from typing import TYPE_CHECKING, Any
+
+from nascore.decisions import DecisionSpace
+from nascore.errors import RunError
+from nascore.records import Architecture, Candidate, Cost, Status, Trial
+from nascore.storage import open_storage, readable, where_is
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import optuna
+
+    from nascore.contracts import SearchSpace
+    from nascore.decisions import Decision
+    from nascore.records import Constraint, Objective
+
+__all__ = ["TrialStore", "open_storage"]
+
+_RECORD = "nascore"
+
+
+class TrialStore:
+    """The trials of one search."""
+
+    def __init__(
+        self,
+        storage: optuna.storages.BaseStorage,
+        name: str,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        constraints: Sequence[Constraint] = (),
+        create: bool = True,
+    ) -> None:
+        """
+        Args:
+            storage: see :func:`open_storage`.
+            name: of the study; loaded if it exists.
+            space: of the architectures that are stored.
+            objectives: become the study's directions.
+            constraints: become the trials' Optuna constraints.
+            create: make the study where there is none; else nothing is written, and it has no trials.
+
+        Raises:
+            RunError: the study exists with other directions, or the storage is damaged.
+        """
+        import optuna
+        from optuna.distributions import CategoricalDistribution
+
+        self._optuna = optuna
+        self._categorical = CategoricalDistribution
+        self._space = space
+        self._objectives = tuple(objectives)
+        self._constraints = tuple(constraints)
+        self._distributions: dict[Decision, Any] = {}
+        directions: list[Any] = [objective.direction.value for objective in objectives]
+        with _quiet(optuna), readable(where_is(storage)):
+            # create_study(load_if_exists=True) would write a line into the journal each time.
+            known = name in optuna.get_all_study_names(storage)
+            if known:
+                self.study = optuna.load_study(storage=storage, study_name=name)
+            else:
+                made_in = storage if create else optuna.storages.InMemoryStorage()
+                self.study = optuna.create_study(storage=made_in, study_name=name, directions=directions)
+            stored = [direction.name.lower() for direction in self.study.directions]
+        if stored != directions:
+            raise RunError(f"The study {name!r} exists with other directions: {stored}, not {directions}.")
+
+    def load(self) -> list[Trial]:
+        """All stored trials, in the order they were told.
+
+        Raises:
+            RunError: a record is damaged. That it is of this space is checked where it is used.
+        """
+        with readable(where_is(self.study._storage)):
+            frozen = self.study.get_trials(deepcopy=False)
+        return [self._thaw(trial) for trial in frozen if _RECORD in trial.user_attrs]
+
+    def record(self, trial: Trial) -> None:
+        """Store a trial durably, in one write.
+
+        Raises:
+            RunError: the storage cannot be written (a full disk, a lost server), or the trial holds
+                what Optuna does not store (an objective that is NaN, a number of numpy's).
+        """
+        try:
+            self.study.add_trial(self.freeze(trial))
+        except (OSError, ValueError, TypeError, self._optuna.exceptions.StorageInternalError) as error:
+            raise RunError(f"Cannot store trial {trial.number}: {error}. All earlier trials are safe.") from error
+
+    # --------------------------------------------------------------- Optuna's form and ours
+
+    def freeze(self, trial: Trial) -> optuna.trial.FrozenTrial:
+        """The trial in Optuna's form: decisions as parameters, the rest as one user attribute."""
+        states = self._optuna.trial.TrialState
+        complete = trial.status is Status.COMPLETE
+        state = states.COMPLETE if complete else states.FAIL if trial.status is Status.FAIL else states.PRUNED
+        params, distributions, exact = self._params(trial.architecture)
+        first = self._objectives[0].name
+        return self._optuna.trial.FrozenTrial(
+            number=-1,
+            trial_id=-1,
+            state=state,
+            value=None,
+            values=[trial.value(objective.name) for objective in self._objectives] if complete else None,
+            datetime_start=datetime.datetime.fromtimestamp(trial.started),
+            datetime_complete=datetime.datetime.fromtimestamp(trial.started + trial.wall_seconds),
+            params=params,
+            distributions=distributions,
+            user_attrs={_RECORD: self._to_record(trial, with_genome=not exact)},
+            system_attrs={"constraints": list(trial.violations.values())} if trial.violations else {},
+            intermediate_values={step: metrics[first] for step, metrics in trial.reports if first in metrics},
+        )
+
+    def _params(self, architecture: Architecture) -> tuple[dict[str, Any], dict[str, Any], bool]:
+        """Optuna's parameters, their distributions, and whether the genome can be read back from them."""
+        if not isinstance(self._space, DecisionSpace):
+            return {}, {}, False
+        params: dict[str, Any] = {}
+        distributions: dict[str, Any] = {}
+        exact = True
+        for decision in self._space.decisions(architecture):
+            distribution = self._distributions.get(decision)
+            if distribution is None:
+                distribution = self._distributions[decision] = self._categorical(decision.options)
+            params[decision.name] = decision.value
+            distributions[decision.name] = distribution
+            # Optuna stores the position of the first equal option, and 1, 1.0 and True are equal in Python.
+            exact = exact and len(set(decision.options)) == len(decision.options)
+        return params, distributions, exact
+
+    @staticmethod
+    def _to_record(trial: Trial, with_genome: bool) -> dict[str, Any]:
+        candidate = trial.candidate
+        record: dict[str, Any] = {
+            "number": trial.number,
+            "status": trial.status.value,
+            "key": candidate.architecture.key,
+            "seed": trial.seed,
+            "started": trial.started,
+            "wall_seconds": trial.wall_seconds,
+        }
+        if with_genome:
+            record["genome"] = candidate.architecture.genome
+        optional: dict[str, Any] = {
+            "fidelity": dict(candidate.fidelity),
+            "parent": candidate.parent,
+            "origin": candidate.origin,
+            "objectives": dict(trial.objectives),
+            "costs": {name: cost.to_json() for name, cost in trial.costs.items()},
+            "metrics": dict(trial.metrics),
+            "artifacts": dict(trial.artifacts),
+            "reports": [[step, dict(metrics)] for step, metrics in trial.reports],
+            "violations": dict(trial.violations),
+            "reason": trial.reason,
+            "reused": trial.reused,
+        }
+        return record | {name: value for name, value in optional.items() if value not in (None, "", {}, [])}
+
+    def _thaw(self, frozen: optuna.trial.FrozenTrial) -> Trial:
+        record = frozen.user_attrs[_RECORD]
+        try:
+            _check_record(record)
+            genome = record.get("genome", dict(frozen.params))
+            architecture = Architecture(self._space.name, genome, record["key"])
+            return Trial(
+                number=record["number"],
+                candidate=Candidate(
+                    architecture, record.get("fidelity", {}), record.get("parent"), record.get("origin", "")
+                ),
+                status=Status(record["status"]),
+                objectives=record.get("objectives", {}),
+                costs={name: Cost.from_json(cost) for name, cost in record.get("costs", {}).items()},
+                metrics=record.get("metrics", {}),
+                artifacts=record.get("artifacts", {}),
+                reports=tuple((int(step), _numbers(metrics)) for step, metrics in record.get("reports", ())),
+                violations=record.get("violations", {}),
+                reason=record.get("reason", ""),
+                seed=record["seed"],
+                reused=record.get("reused"),
+                started=record["started"],
+                wall_seconds=record["wall_seconds"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(f"The record of trial {frozen.number} in the storage is damaged: {error!r}.") from error
+
+
+@contextlib.contextmanager
+def _quiet(optuna: Any) -> Iterator[None]:
+    """Without Optuna's own lines about studies it creates or loads."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+_NUMBER = (int, float)
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "number": int, "seed": int, "parent": int, "reused": int, "started": _NUMBER, "wall_seconds": _NUMBER,
+    "status": str, "key": str, "origin": str, "reason": str, "artifacts": dict, "costs": dict, "reports": list,
+}  # fmt: skip
+
+
+def _check_record(record: dict[str, Any]) -> None:
+    for name, value in record.items():
+        if name in _FIELDS and (not isinstance(value, _FIELDS[name]) or isinstance(value, bool)):
+            raise TypeError(f"{name} = {value!r}")
+    for name in ("fidelity", "objectives", "metrics", "violations"):
+        _numbers(record.get(name, {}))
+    for cost in record.get("costs", {}).values():
+        _numbers({name: value for name, value in cost.items() if name != "unit"})
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, float]:
+    if not all(isinstance(value, _NUMBER) for value in values.values()):
+        raise TypeError(f"{values!r} should hold numbers")
+    return values

@@ -1,0 +1,1 @@
+"""Shared torch parts of the nascore methods. Importing this package imports nothing heavy."""

@@ -1,0 +1,188 @@
+"""The black-box evaluator: train the candidate from scratch, then validate it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from safetensors.torch import save_file
+
+from nascore.contracts import Evaluator
+from nascore.errors import SettingsError
+from nascore.records import Direction, Measurement, Metric, Status
+from nascore.seeding import isolated_random
+from nascore_blocks.data.splits import Joined, as_split
+from nascore_blocks.recipe import Recipe
+from nascore_blocks.threads import pinned_threads
+from nascore_blocks.training import Outcome, evaluate, train
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+    from nascore.contracts import Context, Splits
+    from nascore.records import Architecture, Candidate
+    from nascore_blocks.training import Report
+
+WEIGHTS = "weights.safetensors"
+
+
+class Train(Evaluator):
+    """Train each candidate from scratch and validate it.
+
+    A candidate's fidelity may override ``epochs`` and ``data_fraction``.
+
+    Args:
+        epochs: passes over the training split.
+        batch_size: examples a step, >= 2.
+        optimizer: ``adamw`` or ``sgd``.
+        learning_rate: at the start.
+        weight_decay: on all parameters.
+        momentum: of ``sgd``, in [0, 1).
+        schedule: ``cosine`` (to 0, step by step) or ``constant``.
+        clip: largest norm of the gradient; 0 clips nothing.
+        label_smoothing: in [0, 1).
+        drop_path: probability in the last epoch, growing linearly from 0, in [0, 1).
+        auxiliary_weight: of the auxiliary head's loss, where the network has one.
+        patience: epochs without a better accuracy after which training stops and goes back to the
+            best epoch; 0 trains to the end.
+        data_fraction: share of the training split that is used, in (0, 1].
+        flip: mirror images at random, left to right.
+        crop: shift images at random by up to this many pixels.
+        cutout: side in pixels of a random square set to 0; 0 for none.
+        mixed_precision: half precision on CUDA devices.
+        threads: of torch while training: the value depends on it, and small networks are fastest with 1;
+            0 leaves torch's own number.
+        save_weights: keep the trained weights in the trial's folder.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"module", "images", "labels"})
+    provides: ClassVar[frozenset[str]] = frozenset({"curve", "retrain"})
+    objectives: ClassVar[Mapping[str, Metric]] = {
+        "accuracy": Metric("", Direction.MAXIMIZE),
+        "loss": Metric("nats", Direction.MINIMIZE),
+    }
+
+    def __init__(
+        self,
+        epochs: int = 8,
+        batch_size: int = 64,
+        optimizer: str = "adamw",
+        learning_rate: float = 0.01,
+        weight_decay: float = 3e-4,
+        momentum: float = 0.9,
+        schedule: str = "cosine",
+        clip: float = 5.0,
+        label_smoothing: float = 0.0,
+        drop_path: float = 0.0,
+        auxiliary_weight: float = 0.0,
+        patience: int = 0,
+        data_fraction: float = 1.0,
+        flip: bool = False,
+        crop: int = 0,
+        cutout: int = 0,
+        mixed_precision: bool = False,
+        threads: int = 1,
+        save_weights: bool = True,
+    ) -> None:
+        self.recipe = Recipe(
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            schedule=schedule,
+            clip=clip,
+            label_smoothing=label_smoothing,
+            drop_path=drop_path,
+            auxiliary_weight=auxiliary_weight,
+            patience=patience,
+            data_fraction=data_fraction,
+            flip=flip,
+            crop=crop,
+            cutout=cutout,
+            mixed_precision=mixed_precision,
+        )
+        if threads < 0:
+            raise SettingsError(f"threads is {threads}; it must be >= 0 (0 leaves torch's own number).")
+        self.threads, self.save_weights = threads, save_weights
+
+    def evaluate(self, candidate: Candidate, context: Context) -> Measurement:
+        """Build, train on ``train``, validate on ``valid`` after every epoch; see :meth:`Evaluator.evaluate`.
+
+        Raises:
+            SettingsError: the candidate's fidelity names something else, or a bad value.
+            TrainingError: the loss is not finite, or the network does not fit the data.
+        """
+        recipe = self.recipe.at(candidate.fidelity)
+        network = self.space.build(candidate.architecture, context.task)
+        with pinned_threads(self.threads):
+            outcome = train(
+                network,
+                as_split(context.data.train),
+                recipe,
+                seed=context.seed,
+                device=context.device,
+                valid=as_split(context.data.valid),
+                report=lambda epoch, metrics: context.report(epoch, **metrics),
+            )
+        artifacts = {}
+        if self.save_weights and not outcome.pruned:
+            save_file(weights(network), context.folder() / WEIGHTS)
+            artifacts["weights"] = WEIGHTS
+        return Measurement(
+            Status.PRUNED if outcome.pruned else Status.COMPLETE,
+            objectives={name: outcome.metrics[name] for name in self.objectives},
+            metrics=_numbers(outcome),
+            artifacts=artifacts,
+            reason=f"stopped after epoch {outcome.epochs} of {recipe.epochs}" if outcome.pruned else "",
+        )
+
+    def retrain(
+        self,
+        architecture: Architecture,
+        splits: Splits,
+        *,
+        seed: int,
+        device: str = "cpu",
+        epochs: int | None = None,
+        report: Report | None = None,
+    ) -> tuple[Measurement, dict[str, torch.Tensor]]:
+        """Train on ``train`` and ``valid`` together, then test, once.
+
+        Args:
+            architecture: of the space that :meth:`setup` was given.
+            splits: with ``test`` unsealed.
+            seed: of the weights, the order of the examples, everything.
+            device: where.
+            epochs: instead of the setting; the schedule spans them.
+            report: called as ``report(epoch, {"train_loss": ...})``; False stops the training, and
+                the test is made all the same.
+
+        Returns:
+            A measurement with the objectives ``test_accuracy`` (in [0, 1]) and ``test_loss`` (nats),
+            and the weights by name, on the CPU.
+        """
+        recipe = self.recipe if epochs is None else self.recipe.at({"epochs": epochs})
+        data = Joined(as_split(splits.train), as_split(splits.valid))
+        with isolated_random(seed), pinned_threads(self.threads):
+            network = self.space.build(architecture, splits.task)
+            outcome = train(network, data, recipe, seed=seed, device=device, report=report)
+            accuracy, loss = evaluate(network, as_split(splits.test), device=device, batch_size=4 * recipe.batch_size)
+        objectives = {"test_accuracy": accuracy, "test_loss": loss}
+        return Measurement(Status.COMPLETE, objectives, metrics=_numbers(outcome)), weights(network)
+
+
+def weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The state of ``network`` as safetensors takes it: contiguous, on the CPU, nothing shared."""
+    return {name: value.detach().cpu().clone().contiguous() for name, value in network.state_dict().items()}
+
+
+def _numbers(outcome: Outcome) -> dict[str, float]:
+    return {
+        "train_loss": outcome.metrics["train_loss"],
+        "epochs": outcome.epochs,
+        "samples": outcome.samples,
+        "train_seconds": outcome.seconds,
+    }

@@ -1,0 +1,54 @@
+"""What nascore-blocks offers; records only."""
+
+from __future__ import annotations
+
+from nascore.hooks import Component, hookimpl
+
+
+@hookimpl
+def nascore_search_spaces() -> list[Component]:
+    """The cell spaces."""
+    return [
+        Component(
+            "nasnet",
+            "NASNet cells: normal and reduction cell of B pairwise combinations, loose ends concatenated",
+            "nascore_blocks.spaces:NASNetSpace",
+            paper="arXiv:1707.07012",
+        ),
+        Component(
+            "darts",
+            "DARTS cells: nodes with two distinct inputs, all nodes concatenated",
+            "nascore_blocks.spaces:DARTSSpace",
+            paper="arXiv:1806.09055",
+        ),
+    ]
+
+
+@hookimpl
+def nascore_evaluators() -> list[Component]:
+    """Training from scratch."""
+    return [Component("train", "train each network from scratch, validate it", "nascore_blocks.evaluators:Train")]
+
+
+@hookimpl
+def nascore_cost_models() -> list[Component]:
+    """Costs on this device."""
+    return [
+        Component("params", "trainable parameters", "nascore_blocks.costs:Params"),
+        Component("macs", "multiply-accumulates of one input", "nascore_blocks.costs:Macs"),
+        Component("memory_mib", "peak memory of activations and weights, batch of one", "nascore_blocks.costs:Memory"),
+        Component("latency_ms", "measured latency of one input on the device", "nascore_blocks.costs:Latency"),
+    ]
+
+
+@hookimpl
+def nascore_datasets() -> list[Component]:
+    """Real data."""
+    return [
+        Component("digits", "1,797 scans of digits, 8x8, 10 classes, inside scikit-learn", "nascore_blocks.data:Digits"),
+        Component("mnist", "70,000 digits, 28x28, 10 classes", "nascore_blocks.data:MNIST"),
+        Component("fashion-mnist", "70,000 garments, 28x28, 10 classes", "nascore_blocks.data:FashionMNIST"),
+        Component("cifar10", "60,000 photographs, 3x32x32, 10 classes", "nascore_blocks.data:CIFAR10"),
+        Component("cifar100", "60,000 photographs, 3x32x32, 100 classes", "nascore_blocks.data:CIFAR100"),
+        Component("folder", "your own images, one folder a class: folder:PATH", "nascore_blocks.data:ImageFolder"),
+    ]

@@ -1,0 +1,110 @@
+"""How to train: the settings of the training loop, checked when they are made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from nascore.errors import SettingsError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("cosine", "constant")
+FIDELITIES = ("data_fraction", "epochs")
+"""What a candidate's fidelity may override."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train a network.
+
+    Attributes:
+        epochs: passes over the training split, >= 1.
+        batch_size: examples a step, >= 2 (batch norm needs two).
+        optimizer: ``adamw`` (Loshchilov and Hutter, arXiv:1711.05101) or ``sgd`` (Nesterov).
+        learning_rate: at the start, > 0.
+        weight_decay: >= 0, on all parameters; decoupled in ``adamw``.
+        momentum: of ``sgd``, in [0, 1).
+        schedule: ``cosine`` falls to 0 over the run, step by step (arXiv:1608.03983, one period);
+            ``constant``.
+        clip: largest norm of the gradient; 0 clips nothing.
+        label_smoothing: in [0, 1) (arXiv:1512.00567, section 7).
+        drop_path: probability in the last epoch, growing linearly from 0, in [0, 1).
+        auxiliary_weight: of the auxiliary head's loss, >= 0.
+        patience: epochs without a better validation accuracy after which training stops and goes
+            back to the best epoch; 0 trains to the end.
+        data_fraction: share of the training split that is used, in (0, 1]; the same examples every
+            time, and those of a smaller share are among those of a larger.
+        flip: mirror images at random, left to right.
+        crop: shift images at random by up to this many pixels (zero padding), >= 0.
+        cutout: side in pixels of a square set to 0 (arXiv:1708.04552); 0 for none.
+        mixed_precision: half precision on CUDA devices; without effect on others.
+    """
+
+    epochs: int = 8
+    batch_size: int = 64
+    optimizer: str = "adamw"
+    learning_rate: float = 0.01
+    weight_decay: float = 3e-4
+    momentum: float = 0.9
+    schedule: str = "cosine"
+    clip: float = 5.0
+    label_smoothing: float = 0.0
+    drop_path: float = 0.0
+    auxiliary_weight: float = 0.0
+    patience: int = 0
+    data_fraction: float = 1.0
+    flip: bool = False
+    crop: int = 0
+    cutout: int = 0
+    mixed_precision: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in allowed:
+                raise SettingsError(f"{name} is {getattr(self, name)!r}; {nearest(str(getattr(self, name)), allowed)}.")
+        for name, least in (("epochs", 1), ("batch_size", 2), ("patience", 0), ("crop", 0), ("cutout", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise SettingsError(f"{name} is {value!r}; it must be a whole number >= {least}.")
+        for name, holds, allowed_values in (
+            ("learning_rate", self.learning_rate > 0, "> 0"),
+            ("weight_decay", self.weight_decay >= 0, ">= 0"),
+            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("clip", self.clip >= 0, ">= 0 (0 clips nothing)"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
+            ("drop_path", 0 <= self.drop_path < 1, "in [0, 1)"),
+            ("auxiliary_weight", self.auxiliary_weight >= 0, ">= 0"),
+            ("data_fraction", 0 < self.data_fraction <= 1, "in (0, 1]"),
+        ):
+            if not holds or math.isinf(getattr(self, name)):
+                raise SettingsError(f"{name} is {getattr(self, name)!r}; it must be a number {allowed_values}.")
+
+    @property
+    def augments(self) -> bool:
+        """Are images changed before they are learnt from?"""
+        return self.flip or self.crop > 0 or self.cutout > 0
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate of ``step`` (from 0) of ``steps``."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        return self.learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
+
+    def at(self, fidelity: Mapping[str, float]) -> Recipe:
+        """This recipe with some settings overridden; the schedule spans the run that results.
+
+        Raises:
+            SettingsError: an unknown setting, or a value that is not allowed.
+        """
+        changes: dict[str, int | float] = {}
+        for name, value in fidelity.items():
+            if name not in FIDELITIES:
+                raise SettingsError(f"There is no fidelity {name!r} here; {nearest(name, FIDELITIES)}.")
+            if name == "epochs" and value != int(value):
+                raise SettingsError(f"The fidelity epochs is {value!r}; it must be a whole number.")
+            changes[name] = int(value) if name == "epochs" else value
+        return replace(self, **changes)  # type: ignore[arg-type]  # the names are those of FIDELITIES

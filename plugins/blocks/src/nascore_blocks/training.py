@@ -1,0 +1,276 @@
+"""The one training loop: a recipe, a network and splits in; trained weights and a curve out.
+
+On the CPU the result depends on the recipe, the seed, the network's initial weights and torch's
+number of threads alone, bit for bit. Where the speed comes from, for networks that are smaller
+than Python's overhead: batches are indexed from tensors, the optimiser's step is fused, nothing
+asks the device for a number within an epoch, and activations lie channels-last.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nascore.errors import NascoreError
+from nascore.seeding import derive_seed
+from nascore_blocks.data.augment import augment
+from nascore_blocks.data.splits import Subset, nested_subset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nascore_blocks.data.splits import Split
+    from nascore_blocks.recipe import Recipe
+
+    Report = Callable[[int, dict[str, float]], bool]
+
+_CHECK_EVERY = 50
+"""Steps between two looks at whether the loss is finite: each look waits for the device."""
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+class TrainingError(NascoreError):
+    """A training that cannot go on: a loss that is not finite, or a network that does not fit the task."""
+
+
+@dataclass
+class Outcome:
+    """What a training gives.
+
+    Attributes:
+        epochs: how many were run.
+        metrics: ``train_loss``, and ``accuracy`` (in [0, 1]) and ``loss`` (nats, without label
+            smoothing) on the validation split where there is one; of the last epoch, or of the
+            best where the recipe has patience.
+        pruned: the report said stop.
+        samples: how many examples were learnt from, repeats counted.
+        seconds: duration.
+    """
+
+    epochs: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    pruned: bool = False
+    samples: int = 0
+    seconds: float = 0.0
+
+
+def train(
+    network: nn.Module,
+    data: Split,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    valid: Split | None = None,
+    report: Report | None = None,
+) -> Outcome:
+    """Train ``network`` in place.
+
+    An incomplete last batch is kept; if it would be a single example, which batch norm cannot
+    take, that example joins the batch before.
+
+    Args:
+        network: (batch, *shape) -> logits (batch, classes). If it has
+            ``forward_with_auxiliary(inputs) -> (logits, auxiliary logits or None)`` or
+            ``set_drop_path(probability)``, they are used as the recipe says.
+        data: to learn from.
+        recipe: how.
+        seed: of the order of the examples and of the augmentation. Dropout and the like draw from
+            torch's global generator, which the caller seeds.
+        device: where to train; the network is moved there.
+        valid: to validate on after every epoch.
+        report: called as ``report(epoch, metrics)`` after every epoch, from 1 on; False stops.
+
+    Raises:
+        TrainingError: the loss is not finite, or the network does not fit the data.
+    """
+    return _Training(network, data, recipe, seed, torch.device(device), valid).run(report)
+
+
+class _Training:
+    """One run of the loop; the state that its steps share."""
+
+    def __init__(
+        self, network: nn.Module, data: Split, recipe: Recipe, seed: int, device: torch.device, valid: Split | None
+    ) -> None:
+        if recipe.data_fraction < 1:
+            data = Subset(data, nested_subset(data.labels, recipe.data_fraction))
+        if len(data) < 2:
+            raise TrainingError(f"Training needs at least 2 examples; the split has {len(data)}.")
+        self.recipe, self.device = recipe, device
+        self.data = data.to(device)
+        self.valid = valid.to(device) if valid is not None else None
+        self.network = materialised(place(network, device), self.data)
+        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise TrainingError("The network has no trainable parameter.")
+        self.optimizer = _optimizer(self.parameters, recipe)
+        self.order = torch.Generator().manual_seed(derive_seed(seed, "order"))
+        # bfloat16 needs no loss scaling; older devices have float16 only, which does.
+        self.amp = recipe.mixed_precision and device.type == "cuda"
+        self.half = torch.bfloat16 if self.amp and torch.cuda.is_bf16_supported() else torch.float16
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.amp and self.half is torch.float16)
+        self.classes = int(self.data.labels.max()) + 1
+        self.step = 0
+        self.steps = recipe.epochs * len(batches(len(data), recipe.batch_size))
+
+    def run(self, report: Report | None) -> Outcome:
+        started = time.perf_counter()
+        outcome, best, best_state, best_epoch = Outcome(), -math.inf, None, 0
+        for epoch in range(1, self.recipe.epochs + 1):
+            metrics = {"train_loss": self.epoch(epoch)}
+            if self.valid is not None:
+                metrics["accuracy"], metrics["loss"] = evaluate(
+                    self.network, self.valid, device=self.device, batch_size=4 * self.recipe.batch_size
+                )
+            outcome.epochs, outcome.samples = epoch, epoch * len(self.data)
+            if not self.recipe.patience:
+                outcome.metrics = metrics
+            elif metrics.get("accuracy", -metrics["train_loss"]) > best:
+                best, best_epoch = metrics.get("accuracy", -metrics["train_loss"]), epoch
+                best_state, outcome.metrics = copy.deepcopy(self.network.state_dict()), metrics
+            if report is not None and not report(epoch, metrics):
+                outcome.pruned = True
+                break
+            if self.recipe.patience and epoch - best_epoch >= self.recipe.patience:
+                break
+        if best_state is not None:
+            self.network.load_state_dict(best_state)
+        outcome.seconds = time.perf_counter() - started
+        return outcome
+
+    def epoch(self, number: int) -> float:
+        """One pass over the data; the mean loss (nats)."""
+        self.network.train()
+        set_drop_path = getattr(self.network, "set_drop_path", None)
+        if set_drop_path is not None:
+            set_drop_path(self.recipe.drop_path * (number - 1) / self.recipe.epochs)
+        order = torch.randperm(len(self.data), generator=self.order)
+        losses: list[Tensor] = []
+        sizes = []
+        for start, stop in batches(len(self.data), self.recipe.batch_size):
+            losses.append(self.update(order[start:stop].to(self.device)))
+            sizes.append(stop - start)
+            if len(losses) % _CHECK_EVERY == 0:
+                _check_finite(losses, number)
+        _check_finite(losses, number)
+        return float(torch.stack(losses).double().cpu() @ torch.tensor(sizes).double()) / len(self.data)
+
+    def update(self, indices: Tensor) -> Tensor:
+        """One step of the optimiser; the batch's loss, left on the device."""
+        recipe = self.recipe
+        inputs, labels = self.data.batch(indices)
+        inputs, labels = inputs.to(self.device), labels.to(self.device)
+        if recipe.augments:
+            inputs = augment(inputs, self.order, crop=recipe.crop, flip=recipe.flip, cutout=recipe.cutout)
+        inputs = channels_last(inputs)
+        with torch.autocast("cuda", dtype=self.half, enabled=self.amp):
+            loss = self.loss(inputs, labels)
+        rate = recipe.rate(self.step, self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        if recipe.clip:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.parameters, recipe.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        return loss.detach()
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        with_auxiliary = getattr(self.network, "forward_with_auxiliary", None)
+        smoothing = self.recipe.label_smoothing
+        if with_auxiliary is None or not self.recipe.auxiliary_weight:
+            return F.cross_entropy(self.fitting(self.network(inputs)), labels, label_smoothing=smoothing)
+        logits, auxiliary = with_auxiliary(inputs)
+        loss = F.cross_entropy(self.fitting(logits), labels, label_smoothing=smoothing)
+        if auxiliary is None:
+            return loss
+        return loss + self.recipe.auxiliary_weight * F.cross_entropy(auxiliary, labels, label_smoothing=smoothing)
+
+    def fitting(self, logits: Any) -> Tensor:
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < self.classes:
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise TrainingError(f"The network must give logits (batch, classes >= {self.classes}); it gave {got}.")
+        return logits
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module, data: Split, *, device: torch.device | str = "cpu", batch_size: int = 256
+) -> tuple[float, float]:
+    """Accuracy in [0, 1] and mean cross entropy (nats) of ``network``, which is put in evaluation mode."""
+    network.eval()
+    data = data.to(device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    total = torch.zeros((), device=device)
+    for indices in torch.split(torch.arange(len(data)), batch_size):
+        inputs, labels = data.batch(indices.to(data.labels.device))
+        inputs, labels = inputs.to(device), labels.to(device)
+        logits = network(channels_last(inputs))
+        total += F.cross_entropy(logits, labels, reduction="sum")
+        correct += (logits.argmax(1) == labels).sum()
+    return correct.item() / len(data), total.item() / len(data)
+
+
+def batches(examples: int, batch_size: int) -> list[tuple[int, int]]:
+    """Bounds of the batches of an epoch; a single left-over example joins the batch before.
+
+    Example:
+        >>> batches(5, 2)
+        [(0, 2), (2, 5)]
+    """
+    starts = list(range(0, examples, batch_size))
+    if len(starts) > 1 and examples - starts[-1] == 1:
+        del starts[-1]
+    return list(zip(starts, [*starts[1:], examples], strict=True))
+
+
+def channels_last(inputs: Tensor) -> Tensor:
+    """Images in the layout that convolutions are fastest in; other inputs as they are."""
+    return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
+
+
+def place(network: _Network, device: torch.device | str) -> _Network:
+    """``network`` on ``device``, the weights of its convolutions channels-last."""
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch's overloads lack it
+
+
+def materialised(network: _Network, data: Split) -> _Network:
+    """``network`` with the shapes of its lazy modules (``nn.LazyLinear``) set by a look at ``data``."""
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in network.parameters()):
+        network.eval()
+        with torch.no_grad():
+            network(data.batch(torch.arange(2, device=data.labels.device))[0])
+    return network
+
+
+def _optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "sgd":
+        options |= {"momentum": recipe.momentum, "nesterov": recipe.momentum > 0}
+    kind: Any = torch.optim.SGD if recipe.optimizer == "sgd" else torch.optim.AdamW
+    try:
+        return kind(parameters, fused=True, **options)  # type: ignore[no-any-return]  # both are optimisers
+    except RuntimeError:  # not on this device, or not in this version of torch
+        return kind(parameters, foreach=True, **options)  # type: ignore[no-any-return]  # both are optimisers
+
+
+def _check_finite(losses: list[Tensor], epoch: int) -> None:
+    finite = torch.isfinite(torch.stack(losses[-_CHECK_EVERY:]))
+    if not finite.all():
+        step = len(losses) - len(finite) + int((~finite).nonzero()[0]) + 1
+        raise TrainingError(
+            f"The loss became {losses[step - 1].item()} in epoch {epoch}, step {step}; "
+            "a lower learning_rate, or clip > 0, may help."
+        )

@@ -1,0 +1,1 @@
+"""Random search: the baseline that every method must beat at equal cost."""
