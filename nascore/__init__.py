@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nascore._version import __version__
 
 if TYPE_CHECKING:
+    from nascore.api import open_run, resume, search
     from nascore.contracts import (
         Context,
         CostModel,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
         Trial,
     )
     from nascore.result import SearchResult
-    from nascore.api import open_run, resume, search
 
 _HOMES = {
     "nascore.contracts": (
@@ -50,9 +50,7 @@ _HOMES = {
     "nascore.decisions": "Decision DecisionSpace search_space",
     "nascore.errors": "NascoreError",
     "nascore.hooks": "Component Method hookimpl",
-    "nascore.records": (
-        "Architecture Candidate Constraint Cost Direction Measurement Metric Objective Status Trial"
-    ),
+    "nascore.records": ("Architecture Candidate Constraint Cost Direction Measurement Metric Objective Status Trial"),
     "nascore.result": "SearchResult",
     "nascore.api": "open_run resume search",
 }

@@ -385,7 +385,8 @@ class Executor(ABC):
 
     def start(self, settings: Mapping[str, Any], run: Callable[[Job], Trial]) -> None:
         """Called once. ``run`` judges a job in this process; a remote worker rebuilds the parts
-        from ``settings`` and judges there."""
+        from ``settings`` and judges there.
+        """
         self.run = run
 
     @abstractmethod

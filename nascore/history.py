@@ -56,7 +56,7 @@ class TrialHistory(History):
         values = self.values(trial)
         if any(math.isnan(value) for value in values):
             return
-        if self._best is None or self._directions[0].better(values[0], self.values(self._best)[0]):
+        if self._best is None or self._leads(values, self.values(self._best)):
             self._best = trial
         if len(values) == 1:
             return
@@ -65,6 +65,12 @@ class TrialHistory(History):
             for number in beaten:
                 del self._front[number]
             self._front[trial.number] = values
+
+    def _leads(self, values: tuple[float, ...], best: tuple[float, ...]) -> bool:
+        """Better in the first objective; where that ties, better in the others with none worse."""
+        if values[0] != best[0]:
+            return self._directions[0].better(values[0], best[0])
+        return dominates(values, best, self._directions)
 
     def values(self, trial: Trial) -> tuple[float, ...]:
         """The trial's objective values in the order of the objectives; NaN where it has none."""

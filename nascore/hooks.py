@@ -15,8 +15,8 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nascore.api import Search
     from nascore.contracts import Round
+    from nascore.driver import Search
     from nascore.records import Candidate, Trial
     from nascore.result import SearchResult
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nascore.contracts import Context
@@ -38,8 +39,9 @@ class WorkContext(Context):
 
     def report(self, step: int, **metrics: float) -> bool:
         """See :meth:`nascore.contracts.Context.report`."""
-        self.reports.append((step, metrics))
-        return self._on_report(self.number, step, metrics) if self._on_report else True
+        numbers = _floats(metrics)
+        self.reports.append((int(step), numbers))
+        return self._on_report(self.number, int(step), numbers) if self._on_report else True
 
     def folder(self, number: int | None = None) -> Path:
         """See :meth:`nascore.contracts.Context.folder`."""
@@ -78,9 +80,9 @@ class Judge:
             number=job.number,
             candidate=job.candidate,
             status=measurement.status,
-            objectives=dict(measurement.objectives),
+            objectives=_floats(measurement.objectives),
             costs=costs,
-            metrics=dict(measurement.metrics),
+            metrics=_floats(measurement.metrics),
             artifacts=dict(measurement.artifacts),
             reports=tuple(context.reports),
             violations={c.name: c.violation(known[c.name]) for c in self._parts.constraints if c.name in known},
@@ -104,11 +106,15 @@ class Judge:
             if missing:
                 return Measurement.fail(missing)
             self._price(self._after, job, context, costs)
+            unusable = [o.name for o in self._parts.objectives if o.name in costs and math.isnan(costs[o.name].value)]
+            if unusable:
+                return Measurement.fail(f"The cost {unusable[0]} is NaN.")
         return measurement
 
     def _price(self, models: Iterable[CostModel], job: Job, context: WorkContext, costs: dict[str, Cost]) -> None:
         for model in models:
-            costs.update(model.estimate(self._parts.space, job.candidate.architecture, context))
+            for name, cost in model.estimate(self._parts.space, job.candidate.architecture, context).items():
+                costs[name] = replace(cost, value=float(cost.value), std=float(cost.std))
 
 
 def _missing(parts: Parts, measurement: Measurement) -> str:
@@ -123,6 +129,11 @@ def _missing(parts: Parts, measurement: Measurement) -> str:
         if not math.isfinite(value):
             return f"{objective.name} is {value}."
     return ""
+
+
+def _floats(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Plain floats: an evaluator may give numpy's or torch's, which do not store."""
+    return {name: float(number) for name, number in numbers.items()}
 
 
 def _reason(error: BaseException) -> str:

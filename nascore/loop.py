@@ -18,15 +18,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nascore.contracts import Evaluator, Job, View
-from nascore.errors import RunError
+from nascore.errors import PluginError, RunError
 from nascore.judge import WorkContext
 from nascore.seeding import derive_seed, isolated_random
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nascore.api import Search
     from nascore.contracts import Executor
+    from nascore.driver import Search
     from nascore.lifecycle import Lifecycle
     from nascore.pruning import Pruning
     from nascore.records import Candidate, Trial
@@ -46,7 +46,6 @@ class TrialLoop:
         executor: Executor,
         lifecycle: Lifecycle,
         pruning: Pruning | None,
-        elapsed: float = 0.0,
     ) -> None:
         """
         Args:
@@ -55,7 +54,6 @@ class TrialLoop:
             executor: where they are judged.
             lifecycle: who is told.
             pruning: the pruner, if one is set.
-            elapsed: seconds that earlier sessions of this search took.
         """
         self.search = search
         self.parts = search.parts
@@ -67,7 +65,7 @@ class TrialLoop:
         self.asked = 0
         self._rounds = 0
         self._prepared = -1
-        self._elapsed = elapsed
+        self._elapsed: float = search.run.status()["wall_seconds"]
         self._started = time.monotonic()
         self._saved = self._started
         self._known: dict[Any, int] = {}
@@ -204,16 +202,17 @@ class TrialLoop:
 
     def save(self) -> None:
         """Write a checkpoint of everything that changes beside the trials."""
-        self.search.run.checkpoints.save(
-            len(self.history),
-            {
-                "asked": self.asked,
-                "rounds": self._rounds,
-                "prepared": self._prepared,
-                "sampler": self.parts.sampler.state_dict(),
-                "evaluator": self.parts.evaluator.state_dict(),
-            },
-        )
+        state = {
+            "asked": self.asked,
+            "rounds": self._rounds,
+            "prepared": self._prepared,
+            "sampler": self.parts.sampler.state_dict(),
+            "evaluator": self.parts.evaluator.state_dict(),
+        }
+        try:
+            self.search.run.checkpoints.save(len(self.history), state)
+        except TypeError as error:
+            raise PluginError(f"The state of the sampler or the evaluator cannot be saved. {error}") from error
         self.search.run.write_status(wall_seconds=self.wall_seconds)
         self._saved = time.monotonic()
 

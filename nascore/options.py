@@ -55,11 +55,12 @@ def make(factory: Callable[..., Any], options: Mapping[str, Any], where: str, *g
     from pydantic import ConfigDict, Field, ValidationError, create_model
 
     parameters = [p for p in inspect.signature(factory).parameters.values() if p.kind not in _ANY_KEYWORD]
-    parameters = parameters[len(given) :]
     names = [parameter.name for parameter in parameters]
     for name in options:
-        if name not in names:
-            raise SettingsError(f"{where}.{name} is no option of {_name(factory)}; {nearest(name, names)}.")
+        if name not in names[len(given) :]:
+            near = nearest(name, names[len(given) :])
+            raise SettingsError(f"{where}.{name} is no option of {_name(factory)}; {near}.")
+    first = dict(zip(names, given, strict=False))  # what is too much, the call itself refuses
     hints = _hints(factory)
     # The fields have names of our own: an option may be called ``copy`` or ``_x``, which a model's field may not.
     fields: dict[str, Any] = {
@@ -68,11 +69,13 @@ def make(factory: Callable[..., Any], options: Mapping[str, Any], where: str, *g
     }
     model = create_model("Options", __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
     try:
-        checked = model(**options)
+        checked = model(**first, **options)
     except ValidationError as error:
         raise SettingsError("; ".join(explain(e, where) for e in error.errors())) from error
     try:
-        return factory(*given, **{name: getattr(checked, f"option_{names.index(name)}") for name in options})
+        values = {name: getattr(checked, f"option_{names.index(name)}") for name in (*first, *options)}
+        positional = [values.pop(name) for name in first]
+        return factory(*positional, *given[len(first) :], **values)
     except NascoreError:
         raise
     except (ValueError, TypeError) as error:

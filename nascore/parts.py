@@ -11,7 +11,7 @@ from nascore import capabilities
 from nascore.capabilities import Chosen
 from nascore.contracts import CostModel, Dataset, Evaluator, Executor, Sampler, SearchSpace, Splits
 from nascore.decisions import FunctionSpace
-from nascore.errors import PluginError, SettingsError, UsageError, nearest
+from nascore.errors import PluginError, RunError, SettingsError, UsageError, nearest
 from nascore.hooks import Method
 from nascore.options import make
 from nascore.plugins import KINDS, Plugins, resolve
@@ -200,6 +200,11 @@ class Workshop:
         use = options.pop("use", "")
         if table in self.objects:
             return self._adopt(table, self.objects[table], options, use)
+        if use.startswith("<"):
+            raise RunError(
+                f"The {table} of this run was an object of a Python program, {use}: "
+                f"give it again, nascore.resume(RUN, {table}=...)."
+            )
         if not use:
             raise SettingsError(f"No {table} is chosen: give --{table} NAME.")
         address, found, given = self._locate(table, use)

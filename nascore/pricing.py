@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from nascore.contracts import Context
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from nascore.contracts import CostModel, SearchSpace, Splits
     from nascore.plugins import Plugins
     from nascore.records import Architecture, Cost
+
+
+log = logging.getLogger("nascore")
 
 
 class PricingContext(Context):
@@ -42,22 +46,30 @@ class PricingContext(Context):
         raise RunError("A cost model keeps no artifacts here: there is no trial.")
 
 
-def installed_models(plugins: Plugins, names: Iterable[str], have: Iterable[CostModel] = ()) -> list[CostModel]:
-    """Cost models with default options that price ``names``, as far as any is installed.
+def price_by_installed(
+    plugins: Plugins, names: Iterable[str], space: SearchSpace, architecture: Architecture, context: Context
+) -> dict[str, Cost]:
+    """Price ``names`` by whatever cost models are installed, with their default options.
+
+    What nothing prices is left out, and so is what fails: nobody asked for these models by name.
 
     Args:
         plugins: the installed plugins.
         names: of costs, such as ``params``.
-        have: models that are there already; what they price is not looked for.
+        space, architecture, context: see :meth:`nascore.contracts.CostModel.estimate`.
     """
-    wanted = set(names) - {name for model in have for name in model.metrics}
-    found: list[CostModel] = []
-    for record in plugins.parts("cost_models").values():
+    missing = set(names)
+    costs: dict[str, Cost] = {}
+    for address, record in plugins.parts("cost_models").items() if missing else ():
         factory = resolve(record.factory)  # type: ignore[union-attr] # no method here
-        if wanted & set(factory.metrics):
-            found.append(make(factory, {}, "cost"))
-            wanted -= set(factory.metrics)
-    return found
+        if not missing & set(factory.metrics) or not factory.requires <= space.provides:
+            continue
+        try:
+            costs.update(make(factory, {}, "cost").estimate(space, architecture, context))
+        except Exception as error:  # noqa: BLE001 - a network that was not made for this model can fail in any way
+            log.warning("the cost model %s cannot price this network: %s: %s", address, type(error).__name__, error)
+        missing -= set(costs)
+    return costs
 
 
 def price(

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from nascore.api import Search
     from nascore.contracts import Round
+    from nascore.driver import Search
     from nascore.records import Candidate, Trial
     from nascore.result import SearchResult
 
@@ -134,7 +134,7 @@ class PlainProgress(Progress):
         settings = search.settings
         budget = [f"{settings.trials} trials"] if settings.trials is not None else []
         budget += [f"{duration(settings.time)}"] if settings.time is not None else []
-        done = f", {len(search.history)} done" if len(search.history) else ""
+        done = f", {len(search.stored)} done" if search.stored else ""
         where = f"{settings.device}, in {search.run.path}"
         self._line(f"{settings.plugin}: {' or '.join(budget)}{done}, seed {settings.seed}, {where}")
 
@@ -227,7 +227,7 @@ class LiveProgress(Progress):
         data = settings.data.get("use", "").rpartition(":")[2]
         self._title = f"{settings.plugin} on {data}, seed {settings.seed}, {settings.device}"
         self._trials, self._limit = settings.trials, settings.time
-        self._done = len(search.history)
+        self._done = len(search.stored)
 
     @hookimpl
     def nascore_round_finished(self, search: Search, number: int, round: Round) -> None:

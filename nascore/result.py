@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from nascore.errors import RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
 
-    from nascore.api import Search
+    from nascore.driver import Search
     from nascore.history import TrialHistory
     from nascore.records import Trial
 
@@ -26,11 +27,17 @@ class SearchResult:
         wall_seconds: of the whole search, earlier sessions included.
     """
 
-    def __init__(self, search: Search, state: str, reason: str, wall_seconds: float) -> None:
+    def __init__(self, search: Search, status: Mapping[str, Any]) -> None:
+        """
+        Args:
+            search: with its history.
+            status: of the run folder, see :meth:`nascore.run.RunFolder.status`.
+        """
         self.search = search
-        self.state = state
-        self.reason = reason
-        self.wall_seconds = wall_seconds
+        self.state: str = status["state"]
+        self.reason: str = status["reason"]
+        self.wall_seconds: float = status["wall_seconds"]
+        self._answer: int | None = status["best"]
 
     @property
     def folder(self) -> Path:
@@ -45,7 +52,9 @@ class SearchResult:
     @property
     def best(self) -> Trial | None:
         """The trial that the sampler recommends: by default the best recorded one."""
-        return self.search.parts.sampler.recommend(self.history)
+        if self._answer is not None and self._answer in self.history:
+            return self.history[self._answer]
+        return self.history.best
 
     @property
     def pareto_front(self) -> tuple[Trial, ...]:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nascore.checkpoint import write_atomically
+from nascore.driver import torch_threads
 from nascore.errors import CapabilityError, RunError, SettingsError
 from nascore.plugins import Plugins
-from nascore.pricing import PricingContext, installed_models, price
+from nascore.pricing import PricingContext, price_by_installed
 from nascore.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Retrained:
     Attributes:
         trial: number of the trial.
         folder: holds a folder ``seed-K`` for each seed, with weights and measurement.
-        epochs: passes over the data that were asked for; None: the evaluator's own setting.
+        options: of the evaluator's ``retrain`` that were set for this training; the rest are its own.
         accuracies: on the test split, in [0, 1], one a seed.
         params, macs: of the network; None where nothing installed prices them.
         reused: how many of the seeds had been trained before.
@@ -45,7 +46,7 @@ class Retrained:
 
     trial: int
     folder: Path
-    epochs: int | None
+    options: Mapping[str, Any]
     accuracies: list[float] = field(default_factory=list)
     params: float | None = None
     macs: float | None = None
@@ -64,7 +65,7 @@ class Retrained:
             },
             "params": self.params,
             "macs": self.macs,
-            "epochs": self.epochs,
+            "options": dict(self.options),
             "folder": str(self.folder),
         }
 
@@ -74,20 +75,20 @@ def retrain(
     number: int | None = None,
     *,
     seeds: int = 1,
-    epochs: int | None = None,
+    options: Mapping[str, Any] | None = None,
     report: Report | None = None,
 ) -> Retrained:
     """Train a trial's architecture from scratch on train and valid, and test it, once a seed.
 
-    A seed that was trained to the end before, with the same epochs, is read and not trained
+    A seed that was trained to the end before, with the same options, is read and not trained
     again: an interrupted call goes on where it was, and asking for more seeds costs only these.
 
     Args:
         result: of the search.
         number: of the trial; None: the best one.
         seeds: how many independent trainings, at least 1.
-        epochs: instead of the evaluator's setting.
-        report: called as ``report(seed index, epoch, metrics)``.
+        options: passed on to the evaluator's ``retrain``, such as a longer training.
+        report: called as ``report(seed index, step, metrics)``.
 
     Raises:
         CapabilityError: the evaluator cannot retrain.
@@ -103,8 +104,10 @@ def retrain(
         )
     trial = result.trial(number)
     search.space.check(trial.architecture)
-    out = Retrained(trial.number, retrain_folder(result, trial.number), epochs)
-    with _torch_threads(search.settings.threads):
+    import torch  # noqa: F401 - so that its threads are set before the first training
+
+    out = Retrained(trial.number, retrain_folder(result, trial.number), dict(options or {}))
+    with torch_threads(search.settings.threads):
         for index in range(seeds):
             out.accuracies.append(_one_seed(result, trial, index, out, report))
     costs = _costs(result, trial)
@@ -133,16 +136,16 @@ def _one_seed(result: SearchResult, trial: Trial, index: int, out: Retrained, re
 
     folder = out.folder / f"seed-{index}"
     known = _read(folder)
-    if known is not None and known["epochs_asked"] == out.epochs and known["key"] == trial.architecture.key:
+    if known is not None and known["options"] == out.options and known["key"] == trial.architecture.key:
         out.reused += 1
         return float(known["objectives"]["test_accuracy"])
     search = result.search
     seed = derive_seed(search.settings.seed, "retrain", trial.number, index)
     evaluator: Any = search.parts.evaluator  # `retrain` is there by capability, not by contract
 
-    def on_report(epoch: int, metrics: Mapping[str, float]) -> bool:
+    def on_report(step: int, metrics: Mapping[str, float]) -> bool:
         if report is not None:
-            report(index, epoch, metrics)
+            report(index, step, metrics)
         return True
 
     measurement, weights = evaluator.retrain(
@@ -150,13 +153,13 @@ def _one_seed(result: SearchResult, trial: Trial, index: int, out: Retrained, re
         search.parts.data,
         seed=seed,
         device=search.settings.device,
-        epochs=out.epochs,
         report=on_report,
+        **out.options,
     )
     record = {
         "key": trial.architecture.key,
         "seed": seed,
-        "epochs_asked": out.epochs,
+        "options": dict(out.options),
         "objectives": dict(measurement.objectives),
         "metrics": dict(measurement.metrics),
     }
@@ -174,7 +177,7 @@ def _read(folder: Path) -> dict[str, Any] | None:
     """The record of an earlier training, or None where it is missing or damaged."""
     try:
         found = json.loads((folder / _RECORD).read_text())
-        known = {"epochs_asked", "key", "objectives"} <= set(found) and "test_accuracy" in found["objectives"]
+        known = {"options", "key", "objectives"} <= set(found) and "test_accuracy" in found["objectives"]
     except (OSError, ValueError, TypeError):
         return None
     return found if known and (folder / WEIGHTS).is_file() else None
@@ -185,25 +188,6 @@ def _costs(result: SearchResult, trial: Trial) -> dict[str, float]:
     search = result.search
     costs = dict(trial.costs)
     missing = [name for name in ("params", "macs") if name not in costs]
-    models = installed_models(Plugins(), missing)
     context = PricingContext(search.parts.data, search.settings.device, search.settings.seed)
-    costs.update(price(models, search.space, trial.architecture, context))
+    costs.update(price_by_installed(Plugins(), missing, search.space, trial.architecture, context))
     return {name: cost.value for name, cost in costs.items()}
-
-
-class _torch_threads:  # noqa: N801 - used like a function
-    """Let torch use ``count`` threads inside, as the search did."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def __enter__(self) -> None:
-        import torch
-
-        self._before = torch.get_num_threads()
-        torch.set_num_threads(self._count)
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        torch.set_num_threads(self._before)

@@ -3,6 +3,7 @@
 ::
 
     search.toml    the fully resolved settings
+    run.json       what was known at the start: study, space, objectives, task
     trials         the storage file (Optuna's journal)
     state/         checkpoints, and status.json
     artifacts/     a folder a trial, for the trials whose artifacts are kept
@@ -24,7 +25,7 @@ from nascore.errors import RunError, SettingsError
 from nascore.settings import SearchSettings, merge, read_toml, to_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
@@ -36,8 +37,13 @@ class RunFolder:
         self.checkpoints = Checkpoints(path / "state")
 
     @classmethod
-    def create(cls, path: Path, settings: SearchSettings) -> RunFolder:
+    def create(cls, path: Path, settings: SearchSettings, facts: Mapping[str, Any]) -> RunFolder:
         """Make a new run folder.
+
+        Args:
+            path: where; empty, or not there yet.
+            settings: the resolved settings.
+            facts: what else is known from the start, see :meth:`facts`.
 
         Raises:
             RunError: it holds a run already, or cannot be written.
@@ -51,7 +57,8 @@ class RunFolder:
             why = error.strerror or str(error)
             raise RunError(f"Cannot make the run folder {path}: {why}. --out names another.") from error
         run = cls(path)
-        write_atomically(path / "search.toml", to_toml(settings).encode())
+        write_atomically(path / "run.json", json.dumps(dict(facts), indent=2).encode())
+        run.write_settings(settings)  # last: it is what makes a folder a run
         return run
 
     @classmethod
@@ -77,6 +84,22 @@ class RunFolder:
             return merge([read_toml(self.path / "search.toml")])
         except SettingsError as error:
             raise RunError(f"{self.path / 'search.toml'} is damaged: {error}") from error
+
+    def write_settings(self, settings: SearchSettings) -> None:
+        """Replace ``search.toml``."""
+        write_atomically(self.path / "search.toml", to_toml(settings).encode())
+
+    def facts(self) -> dict[str, Any]:
+        """What was known when the search began: study, space, objectives, task.
+
+        Raises:
+            RunError: ``run.json`` is missing or damaged.
+        """
+        try:
+            found = json.loads((self.path / "run.json").read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / 'run.json'} is missing or damaged: {error}.") from error
+        return found if isinstance(found, dict) else {}
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -120,16 +143,22 @@ class RunFolder:
     # ------------------------------------------------------------------ status
 
     def status(self) -> dict[str, Any]:
-        """``state`` (running, finished, interrupted, failed), ``wall_seconds``, ``reason``."""
+        """How far it is.
+
+        Returns:
+            ``state`` (running, finished, interrupted, failed), ``wall_seconds``, ``reason``, and
+            ``best``: the number of the trial that answers the search, None before its end.
+        """
         try:
             found = json.loads((self.path / "state" / "status.json").read_text())
         except (OSError, ValueError):
             found = {}
-        status: dict[str, Any] = {"state": "running", "wall_seconds": 0.0, "reason": ""}
-        for name, value in found.items() if isinstance(found, dict) else ():
-            if name not in status or type(value) in (type(status[name]), int if name == "wall_seconds" else str):
-                status[name] = value
-        return status
+        status: dict[str, Any] = {"state": "running", "wall_seconds": 0.0, "reason": "", "best": None}
+        allowed: dict[str, tuple[type, ...]] = {
+            "state": (str,), "wall_seconds": (float, int), "reason": (str,), "best": (int,),
+        }  # fmt: skip
+        known = found.items() if isinstance(found, dict) else ()
+        return status | {name: value for name, value in known if type(value) in allowed.get(name, ())}
 
     def write_status(self, **values: Any) -> None:
         """Change some values of the status."""

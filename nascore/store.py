@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nascore.decisions import DecisionSpace
 from nascore.errors import RunError
@@ -23,9 +23,15 @@ if TYPE_CHECKING:
     from nascore.decisions import Decision
     from nascore.records import Constraint, Objective
 
-__all__ = ["TrialStore", "open_storage"]
+__all__ = ["SpaceName", "TrialStore", "open_storage"]
 
 _RECORD = "nascore"
+
+
+class SpaceName(NamedTuple):
+    """Stands for a search space where trials are only read."""
+
+    name: str
 
 
 class TrialStore:
@@ -35,7 +41,7 @@ class TrialStore:
         self,
         storage: optuna.storages.BaseStorage,
         name: str,
-        space: SearchSpace,
+        space: SearchSpace | SpaceName,
         objectives: Sequence[Objective],
         constraints: Sequence[Constraint] = (),
         create: bool = True,

@@ -136,13 +136,15 @@ def test_a_loaded_study_goes_on_as_if_it_had_not_stopped():
     assert [trial.params for trial in again.trials] == [trial.params for trial in whole.trials]
 
 
-def test_an_enqueued_trial_is_told_as_what_it_was():
+@pytest.mark.parametrize("given", [{"depth": 2, "op.0": "d", "op.1": "a"}, {"depth": 2}, {"op.0": "b"}])
+def test_an_enqueued_trial_is_told_as_what_it_was(given):
     sampler = Climber()
     study = study_with(sampler)
-    given = {"depth": 2, "op.0": "d", "op.1": "a"}
-    study.enqueue_trial(given)
-    study.optimize(by_hand, n_trials=2)
-    assert sampler.told[0].architecture.genome == given
+    for _ in range(6):
+        study.enqueue_trial(given)
+    study.optimize(by_hand, n_trials=8)
+    assert [trial.architecture.genome for trial in sampler.told] == [trial.params for trial in study.trials]
+    assert all(trial.params.items() >= given.items() for trial in study.trials[:6])
 
 
 def test_other_parameters_are_drawn_at_random():

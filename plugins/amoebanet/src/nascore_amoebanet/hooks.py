@@ -8,12 +8,13 @@ PAPER = "arXiv:1802.01548"
 
 QUICK = {
     "trials": 50,
-    "sampler.population_size": 15,
+    "sampler.population_size": 12,
     "sampler.tournament_size": 4,
-    "space.blocks": 3,
+    "space.blocks": 2,
     "space.cells": 1,
-    "space.channels": 8,
-    "evaluator.epochs": 5,
+    "space.channels": 4,
+    "space.reductions": 1,
+    "evaluator.epochs": 4,
 }
 """About a minute on two cores, on digits."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from nascore_blocks.ops import FactorisedReduction, make_op, relu_conv_bn
+from nascore_blocks.ops import FactorisedReduction, make_op, make_search_op, relu_conv_bn
 from nascore_blocks.regularise import DropPath
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class CellModule(nn.Module):
         reduction: bool = False,
         reduction_before: bool = False,
         affine: bool = True,
+        pool_norm: bool = False,
     ) -> None:
         """
         Args:
@@ -40,12 +41,14 @@ class CellModule(nn.Module):
             reduction: halve height and width.
             reduction_before: the previous cell did, so input 0 is twice as large as input 1.
             affine: give the BNs a weight and a bias.
+            pool_norm: let a BN follow each pooling, as in a supernet.
 
         Raises:
             SpaceError: an op that does not exist.
         """
         super().__init__()
         self.cell = cell
+        make = make_search_op if pool_norm else make_op
         self.outputs = channels * len(cell.concat)
         self.preprocess = nn.ModuleDict()
         for state in sorted(cell.inputs):
@@ -58,7 +61,7 @@ class CellModule(nn.Module):
         for state, node in enumerate(cell.nodes, start=2):
             for number, edge in enumerate(node):
                 stride = 2 if reduction and edge.input < 2 else 1
-                self.edges[f"{state}_{number}"] = make_op(edge.op, channels, stride, affine)
+                self.edges[f"{state}_{number}"] = make(edge.op, channels, stride, affine)
         self.drop_path = DropPath()
 
     def forward(self, before: Tensor, previous: Tensor) -> Tensor:

@@ -12,12 +12,17 @@ from nascore_blocks.canonical import canonical_nodes
 from nascore_blocks.genotypes import Cell, Genotype, Node
 from nascore_blocks.networks import STEMS, CellNetwork, live_layers, root_layers
 from nascore_blocks.ops import OPS
+from nascore_blocks.supernet.discrete import strongest_nodes
+from nascore_blocks.supernet.wiring import Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from torch import Tensor
+
     from nascore.contracts import Choose, Task
     from nascore.records import Json
+    from nascore_blocks.supernet.network import Supernet
 
     Pairs = list[tuple[int, str]]
 
@@ -35,6 +40,9 @@ class CellSpace(DecisionSpace):
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"images"})
+    provides: ClassVar[frozenset[str]] = DecisionSpace.provides | {"supernet"}
+    slots: ClassVar[int]
+    """Of a supernet's :class:`~nascore_blocks.supernet.wiring.Wiring`."""
 
     def __init__(
         self,
@@ -132,6 +140,51 @@ class CellSpace(DecisionSpace):
             reductions=positions,
             stem=stem,
             auxiliary=self.auxiliary,
+        )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of cells that are decided: ``normal`` and, where the network has a reduction, ``reduce``."""
+        return self._kinds
+
+    @property
+    def wiring(self) -> Wiring:
+        """Candidate edges and ops of a supernet's cells; the last op is ``none``."""
+        ops = [op for op in self.ops if op != "none"]
+        return Wiring(self.blocks, self.slots, (*ops, "none"))
+
+    def derive(self, weights: Mapping[str, Tensor]) -> Architecture:
+        """The architecture of the strongest edges; see :func:`nascore_blocks.supernet.discrete.strongest_nodes`.
+
+        Args:
+            weights: kind of cell -> mixing weights (edges, ops) in the order of :attr:`wiring`.
+        """
+        genome: dict[str, Json] = {}
+        for kind in self.kinds:
+            genome |= self.write(kind, strongest_nodes(self.wiring, weights[kind]))
+        architecture = self.architecture(genome)
+        self.check(architecture)
+        return architecture
+
+    def supernet(self, task: Task, *, fast: bool = True) -> Supernet:
+        """All networks of this space in one: the capability ``supernet``.
+
+        Args:
+            task: as for :meth:`build`.
+            fast: see :class:`~nascore_blocks.supernet.network.Supernet`.
+        """
+        from nascore_blocks.supernet.network import Supernet
+
+        stem, reductions = self._macro(task)
+        return Supernet(
+            self.wiring,
+            task.shape,
+            task.classes,
+            channels=self.channels,
+            layers=self.cells * (reductions + 1) + reductions,
+            reductions=_positions(self.cells, reductions),
+            stem=stem,
+            fast=fast,
         )
 
     def _macro(self, task: Task) -> tuple[str, int]:

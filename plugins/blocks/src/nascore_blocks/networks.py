@@ -98,6 +98,7 @@ class CellNetwork(nn.Module):
         reductions: Sequence[int] | None = None,
         stem: str = "small",
         auxiliary: bool = False,
+        searching: bool = False,
     ) -> None:
         """
         Args:
@@ -110,6 +111,8 @@ class CellNetwork(nn.Module):
             stem: ``small`` (one 3x3 convolution to three times ``channels``) or ``image`` (three
                 convolutions of stride 2, for photographs: the cells start at 1/8 of the size).
             auxiliary: build an auxiliary head on the last reduction; without a reduction there is none.
+            searching: build the cells as a supernet has them: no weight or bias in their BNs, and a BN
+                after each pooling.
 
         Raises:
             SettingsError: a value that is not allowed.
@@ -125,7 +128,7 @@ class CellNetwork(nn.Module):
         self.auxiliary_layer = max(reductions) if auxiliary and reductions else -1
         self.layers = layers
 
-        self.stem0, self.stem1, width = _stems(shape[0], channels, stem)
+        self.stem0, self.stem1, width = stems(shape[0], channels, stem)
         size = min(shape[1:]) if stem == "small" else _halve(min(shape[1:]), 3)
         before = previous = width
         reduced = stem == "image"
@@ -135,7 +138,9 @@ class CellNetwork(nn.Module):
             reduces = layer in reductions
             channels, size = (2 * channels, _halve(size)) if reduces else (channels, size)
             if layer in live:
-                self.cells[str(layer)] = CellModule(kind, (before, previous), channels, reduces, reduced)
+                self.cells[str(layer)] = CellModule(
+                    kind, (before, previous), channels, reduces, reduced, affine=not searching, pool_norm=searching
+                )
             before, previous, reduced = previous, channels * len(kind.concat), reduces
             if layer == self.auxiliary_layer:
                 self.auxiliary_head = auxiliary_head(previous, classes, size, stem)
@@ -190,7 +195,7 @@ def _halve(size: int, times: int = 1) -> int:
     return -(-size // (1 << times))
 
 
-def _stems(inputs: int, channels: int, stem: str) -> tuple[nn.Module, nn.Module | None, int]:
+def stems(inputs: int, channels: int, stem: str) -> tuple[nn.Module, nn.Module | None, int]:
     """The stem's two outputs feed the two inputs of the first cell (None: the same one); their channels."""
 
     def conv_bn(into: int, out: int, stride: int) -> tuple[nn.Module, nn.Module]:

@@ -160,3 +160,22 @@ def make_op(name: str, channels: int, stride: int = 1, affine: bool = True) -> n
     if name not in OPS:
         raise SpaceError(f"There is no op {name!r}; {nearest(name, OPS)}.")
     return OPS[name](channels, stride, affine)
+
+
+def make_search_op(name: str, channels: int, stride: int = 1, affine: bool = False) -> nn.Module:
+    """Make an op as a supernet has it: its BNs have no weight or bias, and one follows a pooling.
+
+    So the outputs of all ops of an edge have one scale, and none can grow to outshout the others
+    (so in the public code of DARTS, Liu et al. 2019).
+
+    Args:
+        name: a key of :data:`OPS`.
+        channels: that come in and go out.
+        stride: 1, or 2 to halve height and width (rounded up).
+        affine: give the BNs a weight and a bias after all.
+
+    Raises:
+        SpaceError: no op has this name.
+    """
+    op = make_op(name, channels, stride, affine)
+    return nn.Sequential(op, nn.BatchNorm2d(channels, affine=affine)) if "_pool_" in name else op

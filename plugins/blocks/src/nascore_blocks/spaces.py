@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nascore_blocks.cellspace import KINDS, CellSpace
 from nascore_blocks.genotypes import Edge, Node, loose_ends
@@ -47,6 +47,8 @@ class NASNetSpace(CellSpace):
     and ``normal.b.op.1``; input 0 is the cell before the previous one, 1 the previous cell, 2 the
     first block, and so on. The blocks that no other block reads are concatenated.
     """
+
+    slots: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -110,6 +112,8 @@ class DARTSSpace(CellSpace):
     Node ``b`` is made by ``normal.b.input`` (a pair such as ``"0,2"``, the first smaller; not asked
     for node 0, which has one pair), ``normal.b.op.0`` and ``normal.b.op.1``.
     """
+
+    slots: ClassVar[int] = 1
 
     def __init__(
         self,

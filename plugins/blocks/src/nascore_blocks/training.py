@@ -3,7 +3,8 @@
 On the CPU the result depends on the recipe, the seed, the network's initial weights and torch's
 number of threads alone, bit for bit. Where the speed comes from, for networks that are smaller
 than Python's overhead: batches are indexed from tensors, the optimiser's step is fused, nothing
-asks the device for a number within an epoch, and activations lie channels-last.
+asks the device for a number within an epoch (but once in fifty steps, whether the loss is finite),
+and activations lie channels-last.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import copy
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from nascore.errors import NascoreError
 from nascore.seeding import derive_seed
 from nascore_blocks.data.augment import augment
 from nascore_blocks.data.splits import Subset, nested_subset
+from nascore_blocks.layout import arranged, layout, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
 
 _CHECK_EVERY = 50
 """Steps between two looks at whether the loss is finite: each look waits for the device."""
-
-_Network = TypeVar("_Network", bound=nn.Module)
 
 
 class TrainingError(NascoreError):
@@ -108,7 +108,9 @@ class _Training:
         self.recipe, self.device = recipe, device
         self.data = data.to(device)
         self.valid = valid.to(device) if valid is not None else None
-        self.network = materialised(place(network, device), self.data)
+        network = materialised(network.to(device), self.data)
+        self.form = layout(network, device)
+        self.network = place(network, device, self.form)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         if not self.parameters:
             raise TrainingError("The network has no trainable parameter.")
@@ -171,7 +173,7 @@ class _Training:
         inputs, labels = inputs.to(self.device), labels.to(self.device)
         if recipe.augments:
             inputs = augment(inputs, self.order, crop=recipe.crop, flip=recipe.flip, cutout=recipe.cutout)
-        inputs = channels_last(inputs)
+        inputs = arranged(inputs, self.form)
         with torch.autocast("cuda", dtype=self.half, enabled=self.amp):
             loss = self.loss(inputs, labels)
         rate = recipe.rate(self.step, self.steps)
@@ -211,13 +213,14 @@ def evaluate(
 ) -> tuple[float, float]:
     """Accuracy in [0, 1] and mean cross entropy (nats) of ``network``, which is put in evaluation mode."""
     network.eval()
+    form = layout(network, device)
     data = data.to(device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     total = torch.zeros((), device=device)
     for indices in torch.split(torch.arange(len(data)), batch_size):
         inputs, labels = data.batch(indices.to(data.labels.device))
         inputs, labels = inputs.to(device), labels.to(device)
-        logits = network(channels_last(inputs))
+        logits = network(arranged(inputs, form))
         total += F.cross_entropy(logits, labels, reduction="sum")
         correct += (logits.argmax(1) == labels).sum()
     return correct.item() / len(data), total.item() / len(data)
@@ -236,17 +239,7 @@ def batches(examples: int, batch_size: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], examples], strict=True))
 
 
-def channels_last(inputs: Tensor) -> Tensor:
-    """Images in the layout that convolutions are fastest in; other inputs as they are."""
-    return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
-
-
-def place(network: _Network, device: torch.device | str) -> _Network:
-    """``network`` on ``device``, the weights of its convolutions channels-last."""
-    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch's overloads lack it
-
-
-def materialised(network: _Network, data: Split) -> _Network:
+def materialised(network: nn.Module, data: Split) -> nn.Module:
     """``network`` with the shapes of its lazy modules (``nn.LazyLinear``) set by a look at ``data``."""
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in network.parameters()):
         network.eval()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import optuna
 from optuna.distributions import CategoricalDistribution
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from nascore.contracts import Sampler
@@ -110,7 +111,7 @@ class OptunaSampler(Sampler):
     def start(self) -> None:
         """Begin with an empty study."""
         self._storage = optuna.storages.InMemoryStorage()
-        directions = [objective.direction.value for objective in self.objectives]
+        directions = [StudyDirection[objective.direction.name] for objective in self.objectives]
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # or it tells of a study that the user never made
         try:

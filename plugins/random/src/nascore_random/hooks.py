@@ -6,10 +6,11 @@ from nascore.hooks import Component, Method, hookimpl
 
 QUICK = {
     "trials": 50,
-    "space.blocks": 3,
+    "space.blocks": 2,
     "space.cells": 1,
-    "space.channels": 8,
-    "evaluator.epochs": 5,
+    "space.channels": 4,
+    "space.reductions": 1,
+    "evaluator.epochs": 4,
 }
 """About a minute on two cores, on digits; space and training as in the quick preset of amoebanet."""
 

@@ -1,0 +1,182 @@
+"""``nascore retrain``, ``export`` and ``track``: what is done with a run after its search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nascore.cli.common import (
+    example,
+    json_option,
+    print_json,
+    run_argument,
+    say,
+    show_warnings,
+    shown,
+    terminate_like_interrupt,
+    type_this,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nascore.result import SearchResult
+    from nascore.retrain import Report
+
+
+@click.command(epilog=example("nascore retrain runs/20260101-120000-amoebanet --seeds 3 --epochs 100"))
+@run_argument
+@click.option("--trial", "number", type=click.IntRange(min=0), metavar="N", help="Another trial than the best one.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Independent trainings.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Instead of those of the search.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@json_option
+def retrain(run: Path, number: int | None, seeds: int, epochs: int | None, quiet: bool, as_json: bool) -> None:
+    """Train the best network on train and valid together, and test it, once a seed.
+
+    This opens the test split, which no search sees. What was trained before, with the same epochs,
+    is not trained again.
+    """
+    show_warnings()
+    from nascore.api import open_run
+    from nascore.retrain import retrain as run_retrain
+
+    result = open_run(run)
+    with terminate_like_interrupt():
+        options = {} if epochs is None else {"epochs": epochs}
+        done = run_retrain(result, number, seeds=seeds, options=options, report=None if quiet else _reporter(seeds))
+    _attach(run, [done.folder / "result.json"])
+    summary = done.summary()
+    if as_json:
+        print_json(summary)
+        return
+    from nascore.display import number as text
+
+    accuracy = summary["test_accuracy"]
+    spread = f", std {accuracy['std']:.4f}" if seeds > 1 else ""
+    again = f" ({done.reused} of them trained before)" if done.reused else ""
+    click.echo(f"trial {done.trial}: test accuracy {accuracy['mean']:.4f}{spread}, {seeds} seed(s){again}")
+    for name, value in (("params", done.params), ("macs", done.macs)):
+        if value is not None:
+            click.echo(f"{name}: {text(value)}")
+    click.echo(f"weights: {shown(done.folder)}/seed-*/weights.safetensors")
+    click.echo(f"next: {type_this('export', shown(run), '--trial', done.trial, '--format', 'py')}")
+
+
+@click.command(
+    epilog=example(
+        "nascore export runs/20260101-120000-amoebanet --format py",
+        "nascore export runs/20260101-120000-amoebanet --format torch --trial 12 --output net.pt2",
+    )
+)
+@run_argument
+@click.option("--format", "form", required=True, metavar="FORMAT", help="py (one file, needs torch alone) or torch.")
+@click.option("--trial", "number", type=click.IntRange(min=0), metavar="N", help="Another trial than the best one.")
+@click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="The file; default: in the run folder.")
+@click.option("--weights", type=click.Choice(["auto", "search", "retrain"]), default="auto", show_default=True,
+              help="Which weights; auto: the retrained ones where there are any.")  # fmt: skip
+@json_option
+def export(run: Path, form: str, number: int | None, output: Path | None, weights: str, as_json: bool) -> None:
+    """Write a found network as a file to use elsewhere."""
+    from nascore.errors import UsageError, nearest
+    from nascore.export import FORMATS, export_network
+
+    if form not in FORMATS:
+        raise UsageError(f"There is no export format {form!r}; {nearest(form, FORMATS)}.")
+    show_warnings()
+    from nascore.api import open_run
+
+    result = open_run(run)
+    trial = result.trial(number)
+    network, origin = _network(result, trial.number, weights)
+    path = output if output is not None else _default_path(result, trial.number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files = export_network(network, path, form, task=result.search.parts.data.task, architecture=trial.architecture)
+    _attach(run, files)
+    if as_json:
+        print_json({"trial": trial.number, "weights": origin, "files": [str(file) for file in files]})
+        return
+    click.echo(f"trial {trial.number}, with the weights of {origin}")
+    for file in files:
+        click.echo(shown(file.absolute()))
+
+
+@click.command(epilog=example("nascore track runs/20260101-120000-amoebanet --tracking-uri http://localhost:5000"))
+@run_argument
+@click.option(
+    "--tracking-uri", default="", metavar="URI", help="Another MLflow server or store than that of the search."
+)
+@click.option("--experiment", default="", metavar="NAME", help="Another MLflow experiment.")
+@json_option
+@click.pass_context
+def track(ctx: click.Context, run: Path, tracking_uri: str, experiment: str, as_json: bool) -> None:
+    """Send to MLflow what could not be sent while the search ran."""
+    show_warnings()
+    from nascore.tracking import flush
+    from nascore.tracking.process import last_error
+
+    pending = flush(run, uri=tracking_uri, experiment=experiment)
+    problem = last_error(run) if pending else ""
+    if as_json:
+        print_json({"run": str(run), "pending": pending, "error": problem or None})
+    elif not pending:
+        click.echo("all is sent")
+    if pending:
+        say(f"{pending} events are not sent and are kept: {problem or 'the sender gave no reason'}")
+        ctx.exit(1)
+
+
+def _attach(run: Path, files: list[Path]) -> None:
+    """Note files of the run folder for MLflow, where the search was tracked."""
+    from nascore.tracking import add_artifacts
+    from nascore.tracking.outbox import outbox_path
+
+    inside = [file for file in files if run in file.absolute().parents]
+    if inside and outbox_path(run).is_file():
+        add_artifacts(run, inside)
+        say(f"to send {inside[0].name} to MLflow: {type_this('track', shown(run))}")
+
+
+def _network(result: SearchResult, number: int, weights: str) -> tuple[Any, str]:
+    """The network of a trial, and which weights it has."""
+    from nascore.errors import RunError
+    from nascore.retrain import retrained_weights
+
+    path = retrained_weights(result, number)
+    if weights == "retrain" and path is None:
+        raise RunError(
+            f"Trial {number} was not retrained; do that first: {type_this('retrain', result.folder, '--trial', number)}"
+        )
+    if path is None or weights == "search":
+        return result.model(number), "the search"
+    from safetensors.torch import load_file
+
+    network = result.search.build(result.trial(number))
+    network.load_state_dict(load_file(path))
+    return network.eval(), "the retraining, first seed"
+
+
+def _default_path(result: SearchResult, number: int) -> Path:
+    best = result.best
+    if best is not None and best.number == number:
+        return result.folder / "best" / "network"
+    return result.folder / "export" / f"trial-{number:06d}"
+
+
+def _reporter(seeds: int) -> Report:
+    """Tell the epochs on standard error, at most one line in two seconds."""
+    import time
+
+    from nascore.display import values
+    from nascore.progress import LINE_SECONDS
+
+    written = [float("-inf")]
+
+    def report(index: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        if time.monotonic() - written[0] >= LINE_SECONDS:
+            written[0] = time.monotonic()
+            say(f"seed {index + 1} of {seeds}, epoch {epoch}: {values(metrics)}")
+
+    return report

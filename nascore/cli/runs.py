@@ -1,0 +1,194 @@
+"""``nascore runs`` and ``nascore show``: reading what searches left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nascore.cli.common import example, json_option, print_json, run_argument, show_warnings, shown
+
+if TYPE_CHECKING:
+    from nascore.records import Trial
+    from nascore.result import SearchResult
+
+
+@click.command(epilog=example("nascore runs --dir experiments"))
+@click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+              help="The folder that holds the runs.")  # fmt: skip
+@json_option
+def runs(folder: Path, as_json: bool) -> None:
+    """List the runs in a folder, oldest first."""
+    from nascore.display import columns, duration, values
+    from nascore.run import list_runs
+
+    found = [_run_row(path, status) for path, status in list_runs(folder)]
+    if as_json:
+        print_json(found)
+    elif not found:
+        click.echo(f"There are no runs in {folder}. Start one: nascore search --plugin amoebanet")
+    else:
+        rows = [
+            [
+                shown(Path(row["run"]).absolute()),
+                row["state"],
+                row["plugin"],
+                duration(row["wall_seconds"]),
+                values(row["best"]["objectives"]) if row["best"] else "",
+            ]
+            for row in found
+        ]
+        click.echo(columns([["run", "state", "plugin", "time", "best"], *rows]))
+
+
+@click.command(
+    epilog=example(
+        "nascore show runs/20260101-120000-amoebanet", "nascore show runs/20260101-120000-amoebanet --history --json"
+    )
+)
+@run_argument
+@click.option("--trial", "number", type=click.IntRange(min=0), metavar="N", help="Show this trial in full.")
+@click.option("--front", is_flag=True, help="Show the Pareto front.")
+@click.option("--history", is_flag=True, help="Show every trial.")
+@json_option
+def show(run: Path, number: int | None, front: bool, history: bool, as_json: bool) -> None:
+    """Show a run: its best trial, its counts, its trials."""
+    show_warnings()
+    from nascore.api import open_run
+
+    result = open_run(run)
+    if as_json:
+        print_json(trial_details(result.trial(number)) if number is not None else result.summary(history=history))
+    elif number is not None:
+        _show_trial(result.trial(number))
+    else:
+        _show_run(result)
+        if front or len(result.history.objectives) > 1:
+            click.echo("\nPareto front:")
+            click.echo(front_table(result))
+        if history:
+            click.echo("\ntrials:")
+            click.echo(_table(list(result.history)))
+
+
+def front_table(result: SearchResult) -> str:
+    """The Pareto front as an indented table."""
+    return _table(list(result.pareto_front))
+
+
+def trial_details(trial: Trial) -> dict[str, Any]:
+    """A trial with everything that is kept of it."""
+    return {
+        **trial.summary(),
+        "origin": trial.candidate.origin,
+        "parent": trial.candidate.parent,
+        "fidelity": dict(trial.candidate.fidelity),
+        "metrics": dict(trial.metrics),
+        "reports": [{"step": step, **metrics} for step, metrics in trial.reports],
+        "violations": dict(trial.violations),
+        "artifacts": dict(trial.artifacts),
+        "reason": trial.reason,
+        "reused": trial.reused,
+        "seed": trial.seed,
+        "wall_seconds": trial.wall_seconds,
+    }
+
+
+def _run_row(path: Path, status: dict[str, Any]) -> dict[str, Any]:
+    """What can be said of a run without opening its storage."""
+    from nascore.errors import SettingsError
+    from nascore.settings import read_toml
+
+    try:
+        settings = read_toml(path / "search.toml")
+    except SettingsError:
+        settings, status = {}, {**status, "state": "damaged"}
+    try:
+        best = json.loads((path / "best" / "architecture.json").read_text())
+    except (OSError, ValueError):
+        best = None
+    return {
+        "run": str(path),
+        "plugin": settings.get("plugin", ""),
+        "state": _really(path, status["state"]),
+        "reason": status["reason"],
+        "seed": settings.get("seed"),
+        "trials": settings.get("trials"),
+        "wall_seconds": status["wall_seconds"],
+        "best": best,
+    }
+
+
+def _really(path: Path, state: str) -> str:
+    """A run that calls itself running, and that nobody works on, was killed."""
+    from nascore.errors import RunError
+    from nascore.run import RunFolder
+
+    if state != "running" or not (path / "state" / "lock").exists():
+        return state
+    try:
+        with RunFolder(path).locked():
+            return "killed"
+    except RunError:
+        return state
+
+
+def _show_run(result: SearchResult) -> None:
+    from nascore.display import columns, counted, duration, trial_values
+
+    settings, best = result.search.settings, result.best
+    state = _really(result.folder, result.state)
+    reason = f": {result.reason}" if result.reason else ""
+    budget = [f"{settings.trials} trials"] if settings.trials is not None else []
+    budget += [duration(settings.time)] if settings.time is not None else []
+    rows = [
+        ["run", shown(result.folder)],
+        ["state", f"{state}{reason}"],
+        ["method", f"{settings.plugin} {settings.preset}".strip()],
+        ["parts", ", ".join(part.get("use", "?") for part in (settings.space, settings.sampler, settings.evaluator))],
+        ["data", f"{settings.data.get('use', '?')}, fingerprint {result.search.parts.data.task.fingerprint[:12]}"],
+        ["budget", " or ".join(budget)],
+        ["seed", str(settings.seed)],
+        ["time", duration(result.wall_seconds)],
+        ["trials", counted(result.counts)],
+        ["best", f"trial {best.number}  {trial_values(best)}" if best is not None else "none yet"],
+    ]
+    click.echo(columns(rows))
+
+
+def _show_trial(trial: Trial) -> None:
+    from nascore.display import columns, duration, values
+
+    rows = [["trial", str(trial.number)], ["status", trial.status.value], ["origin", trial.candidate.origin]]
+    rows += [[name, f"{value:.6g}"] for name, value in trial.objectives.items()]
+    rows += [
+        [
+            name,
+            f"{cost.value:.6g} {cost.unit}".rstrip()
+            + (f" (std {cost.std:.3g}, {cost.repeats} repeats)" if cost.std else ""),
+        ]
+        for name, cost in trial.costs.items()
+    ]
+    rows += [[name, f"{value:.6g}"] for name, value in trial.metrics.items()]
+    rows += [["time", duration(trial.wall_seconds)], ["seed", str(trial.seed)]]
+    if trial.reused is not None:
+        rows.append(["reused", f"the measurement of trial {trial.reused}"])
+    click.echo(columns(rows))
+    for step, metrics in trial.reports:
+        click.echo(f"step {step}: {values(metrics)}")
+    if trial.reason:
+        click.echo(f"reason: {trial.reason}")
+    click.echo("architecture: " + json.dumps(trial.architecture.to_json(), indent=2))
+
+
+def _table(trials: list[Trial]) -> str:
+    from nascore.display import columns, number
+
+    names = list(dict.fromkeys(name for trial in trials for name in (*trial.objectives, *trial.costs)))
+    rows = [["trial", "status", *names, "origin"]]
+    for trial in trials:
+        cells = ["" if (value := trial.value(name)) != value else number(value) for name in names]
+        rows.append([str(trial.number), trial.status.value, *cells, trial.candidate.origin])
+    return columns(rows, indent=2)
