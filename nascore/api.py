@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nascore.devices import check_search_device
 from nascore.driver import Search, drive, facts_of
 from nascore.parts import Workshop
 from nascore.plugins import Plugins
+from nascore.pruning import make_pruner
 from nascore.result import SearchResult
 from nascore.run import RunFolder, new_run_path
 from nascore.settings import merge, nest, parse_assignment, read_toml
+from nascore.storage import anchored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_OBJECTS = ("space", "sampler", "evaluator", "data", "executor")
+log = logging.getLogger("nascore")
 
 
 def search(
@@ -92,7 +96,11 @@ def search(
     layers = [read_toml(Path(config)) if config is not None else {}, chosen]
     workshop = Workshop(Plugins(), objects)
     settings = workshop.settings(plugin, preset, layers)
+    settings.storage = anchored(settings.storage)
     parts = workshop.assemble(settings)
+    check_search_device(settings, parts)
+    if settings.pruner:
+        make_pruner(settings.pruner)  # a wrong one is told before there is a run folder
     path = Path(out) if out is not None else new_run_path(Path("runs"), settings.plugin)
     run = RunFolder.create(path, settings, facts_of(path.name, parts))
     begun = Search(settings, run, workshop)
@@ -118,6 +126,7 @@ def resume(run: str | Path, *, trials: int | None = None, time: float | None = N
         RunError: no run folder, or one that cannot be resumed; says why.
     """
     found = _open(Path(run), objects)
+    check_search_device(found.settings, found.parts)
     with found.run.locked():
         changed = {name: value for name, value in (("trials", trials), ("time", time)) if value is not None}
         if changed:
@@ -139,7 +148,13 @@ def open_run(run: str | Path, **objects: Any) -> SearchResult:
     found = _open(Path(run), objects)
     for trial in found.store(write=False).load():
         found.history.add(trial)
-    return SearchResult(found, found.run.status())
+    status = found.run.status()
+    if status["best"] is not None and status["best"] not in found.history:
+        log.warning(
+            "The storage %r of %s does not hold trial %d, which was the best: the storage was cut, or is another one.",
+            found.settings.storage, run, status["best"],
+        )  # fmt: skip
+    return SearchResult(found, status)
 
 
 # ---------------------------------------------------------------------------------------- inside

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -211,13 +212,42 @@ class FunctionSpace(DecisionSpace):
         self._task = task
 
     def decide(self, choose: Choose) -> Any:
-        """Run the function; the network it builds on the way is thrown away."""
+        """Run the function; the network it builds on the way is thrown away.
+
+        A combination for which the function raises is an architecture all the same, of the decisions
+        made until then: :meth:`build` raises again, so its trial fails with the traceback and the
+        search goes on.
+        """
+        refused: list[BaseException] = []
+
+        def asking(name: str, options: Sequence[Option]) -> Any:
+            try:
+                return choose(name, options)
+            except BaseException as error:
+                refused.append(error)
+                raise
+
         with isolated_random(0):
-            return self._call(choose, self._task)
+            try:
+                return self._call(asking, self._task)
+            except Exception:  # the user's function can fail in any way
+                if refused:  # a wrong decision, and no fault of the network
+                    raise
+                return None
 
     def build(self, architecture: Architecture, task: Task) -> Any:
-        """Run the function with the architecture's answers."""
-        return self._call(self._answers(architecture.genome), task)
+        """Run the function with the architecture's answers.
+
+        Raises:
+            SpaceError: it returns no network.
+        """
+        network = self._call(self._answers(architecture.genome), task)
+        torch = sys.modules.get("torch")  # where a module was made, torch is imported
+        if torch is None or not isinstance(network, torch.nn.Module):
+            raise SpaceError(
+                f"The space {self.name!r} must return a torch.nn.Module; it returned {type(network).__name__}."
+            )
+        return network
 
     def _call(self, choose: Choose, task: Task | None) -> Any:
         return self.function(choose, task) if self.wants_task else self.function(choose)

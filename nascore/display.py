@@ -10,7 +10,21 @@ if TYPE_CHECKING:
 
     from nascore.records import Trial
 
+_TRACEBACK = "Traceback (most recent call last):"
 _SUFFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def headline(reason: str) -> str:
+    r"""The one line that says most: of a traceback the line of its error, else the first one.
+
+    Example:
+        >>> headline("Traceback (most recent call last):\n  File ...\nValueError: too wide\nby 3")
+        'ValueError: too wide'
+    """
+    lines = [line for line in reason.splitlines() if line.strip()]
+    frames = [index for index, line in enumerate(lines) if line.strip() == _TRACEBACK]
+    of_error = [line for line in lines[frames[-1] + 1 :] if not line.startswith(" ")] if frames else lines
+    return (of_error or lines or [""])[0].strip()
 
 
 def number(value: float) -> str:

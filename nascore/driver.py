@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from nascore.checkpoint import write_atomically
 from nascore.contracts import Task
-from nascore.errors import NascoreError, RunError, SearchFailedError
+from nascore.display import headline
+from nascore.errors import NascoreError, RunError, SearchFailedError, SpaceError
 from nascore.history import TrialHistory
 from nascore.judge import Judge
 from nascore.lifecycle import Lifecycle
@@ -61,7 +62,9 @@ class Search:
             self.study = str(facts["study"])
             self.space_name = str(facts["space"])
             self.objectives = tuple(Objective(name, Direction(way)) for name, way in facts["objectives"].items())
-            self.task = Task(**{**facts["task"], "shape": tuple(facts["task"]["shape"])})
+            self.task = _task(facts["task"])
+            if not self.objectives:
+                raise ValueError("no objectives")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(f"{run.path / 'run.json'} is damaged: {error!r}.") from error
         self.history = TrialHistory(self.objectives)
@@ -107,8 +110,12 @@ class Search:
 
     @property
     def space(self) -> SearchSpace:
-        """The search space."""
-        return self.parts.space
+        """The search space. It needs no other part, so a network is built without the data of its search."""
+        return self.parts.space if "parts" in self.__dict__ else self._space
+
+    @cached_property
+    def _space(self) -> SearchSpace:
+        return self.workshop.space(self.settings, self.task)
 
     @property
     def data(self) -> Splits:
@@ -116,9 +123,20 @@ class Search:
         return self.parts.data.for_search()
 
     def build(self, trial: Trial) -> Any:
-        """The untrained network of a trial."""
+        """The untrained network of a trial.
+
+        Raises:
+            SpaceError: it is not in the space, or cannot be built.
+        """
         self.space.check(trial.architecture)
-        return self.space.build(trial.architecture, self.task)
+        try:
+            return self.space.build(trial.architecture, self.task)
+        except NascoreError:
+            raise
+        except Exception as error:
+            raise SpaceError(
+                f"The network of trial {trial.number} cannot be built: {type(error).__name__}: {error}"
+            ) from error
 
     def front_numbers(self) -> set[int]:
         """Numbers of the best trial and of the Pareto front."""
@@ -149,6 +167,15 @@ class Search:
         space = self.space if write else SpaceName(self.space_name)
         constraints = self.parts.constraints if write else ()
         return TrialStore(storage, self.study, space, self.objectives, constraints, create=write)
+
+
+def _task(data: dict[str, Any]) -> Task:
+    """The task as :func:`facts_of` wrote it."""
+    task = Task(**{**data, "shape": tuple(data["shape"])})
+    numbers, texts = (*task.shape, task.classes), (task.name, task.kind, task.fingerprint)
+    if not all(type(n) is int and 0 <= n < 2**31 for n in numbers) or not all(isinstance(t, str) for t in texts):
+        raise ValueError(f"task = {data!r}")
+    return task
 
 
 def facts_of(study: str, parts: Parts) -> dict[str, Any]:
@@ -210,7 +237,7 @@ def _run(search: Search, loop: TrialLoop) -> SearchResult:
         state, reason = "finished", loop.run(replay)
         loop.save()
     except KeyboardInterrupt:
-        state, reason = "interrupted", f"interrupted; `nascore resume {search.run.path}` goes on"
+        state, reason = "interrupted", ""
     answer = search.parts.sampler.recommend(search.history)
     if answer is not None:
         _write_best(search, answer)
@@ -248,7 +275,8 @@ def _why_nothing(search: Search) -> str:
         text += f" The nearest to the constraints is trial {nearest.number}: {nearest.reason}."
     failed = [t for t in search.history if t.status is Status.FAIL]
     if failed:
-        text += f" The last failure, of trial {failed[-1].number}: {failed[-1].reason.strip().splitlines()[-1]}"
+        text += f" The last failure, of trial {failed[-1].number}: {headline(failed[-1].reason)}"
+        text += f" (`nascore show RUN --trial {failed[-1].number}` shows it in full)"
     return text
 
 
@@ -257,7 +285,7 @@ def _write_best(search: Search, best: Trial) -> None:
     folder = search.run.path / "best"
     folder.mkdir(exist_ok=True)
     write_atomically(folder / "architecture.json", json.dumps(best.summary(), indent=2).encode())
-    weights = search.run.artifacts(best.number) / best.artifacts.get("weights", "weights")
+    weights = search.run.artifact(best.number, best.artifacts.get("weights", "weights"))
     if weights.is_file():
         write_atomically(folder / "weights.safetensors", weights.read_bytes())
 

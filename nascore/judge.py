@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import time
 import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nascore.contracts import Context
+from nascore.errors import RunError
 from nascore.records import Cost, Measurement, Status, Trial
 from nascore.seeding import isolated_random
 
@@ -65,7 +68,11 @@ class Judge:
         self._after = [m for m in models if m not in self._before]
 
     def __call__(self, job: Job) -> Trial:
-        """Judge a job. Whatever goes wrong becomes a FAIL trial with its traceback."""
+        """Judge a job. Whatever goes wrong with the candidate becomes a FAIL trial with its traceback.
+
+        Raises:
+            RunError: the disk is full or read-only, which is no candidate's fault.
+        """
         started = time.time()
         clock = time.perf_counter()
         context = WorkContext(job.number, job.seed, self._device, self._data, self._run, self._on_report)
@@ -73,7 +80,13 @@ class Judge:
         try:
             with isolated_random(job.seed):
                 measurement = self._measure(job, context, costs)
-        except Exception as error:  # noqa: BLE001 - an evaluation can fail in any way, and the search goes on
+        except (Exception, SystemExit) as error:  # an evaluation can fail in any way, and the search goes on
+            trouble = _disk_trouble(error)
+            if trouble:
+                raise RunError(
+                    f"Trial {job.number} cannot write its files: {trouble}. All earlier trials are safe; "
+                    "mend that, then `nascore resume` goes on."
+                ) from error
             measurement = Measurement.fail(_reason(error))
         known = {**measurement.objectives, **{name: cost.value for name, cost in costs.items()}}
         return Trial(
@@ -100,6 +113,8 @@ class Judge:
                     value = costs[constraint.name].value
                     return Measurement(Status.INFEASIBLE, reason=f"{constraint.name} = {value:g} breaks {constraint}")
         measurement = self._parts.evaluator.evaluate(job.candidate, context)
+        if not isinstance(measurement, Measurement):
+            raise TypeError(f"The evaluator returned {type(measurement).__name__}, no nascore.Measurement.")
         costs.update(measurement.costs)
         if measurement.status is Status.COMPLETE:
             missing = _missing(self._parts, measurement)
@@ -134,6 +149,17 @@ def _missing(parts: Parts, measurement: Measurement) -> str:
 def _floats(numbers: Mapping[str, float]) -> dict[str, float]:
     """Plain floats: an evaluator may give numpy's or torch's, which do not store."""
     return {name: float(number) for name, number in numbers.items()}
+
+
+def _disk_trouble(error: BaseException | None) -> str:
+    """What the disk says, where it is behind an error; a library may keep the words and lose the number."""
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else None
+        for code in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
+            if number == code or os.strerror(code) in str(error):
+                return os.strerror(code)
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _reason(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from nascore import capabilities
 from nascore.capabilities import Chosen
 from nascore.contracts import CostModel, Dataset, Evaluator, Executor, Sampler, SearchSpace, Splits
 from nascore.decisions import FunctionSpace
-from nascore.errors import PluginError, RunError, SettingsError, UsageError, nearest
+from nascore.errors import PluginError, RunError, SettingsError, SpaceError, UsageError, nearest
 from nascore.hooks import Method
 from nascore.options import make
 from nascore.plugins import KINDS, Plugins, resolve
@@ -21,6 +21,7 @@ from nascore.settings import PART_TABLES, SearchSettings, merge, nest, parse_con
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from nascore.contracts import Task
     from nascore.records import Constraint, Metric
 
 USER_DATA = "user"
@@ -124,6 +125,8 @@ class Workshop:
 
             return use, Serial, ()
         hook = _HOOK[table][0]
+        if table == "executor" and not self.plugins.parts(hook):
+            raise PluginError(f"There is no executor {use!r}; no plugin offers one. Allowed: serial.")
         head, _, tail = use.partition(":")
         if ".py:" in use or use.endswith(".py"):
             path, _, name = use.rpartition(":")
@@ -137,8 +140,10 @@ class Workshop:
                 return f"{address}:{tail}", resolve(record.factory), (tail,)  # type: ignore[union-attr] # no method here
             if self._importable(head):
                 return use, None, ()
+            near = nearest(head, [*self.plugins.names, *known])
             raise PluginError(
-                f"There is no plugin, {KINDS[hook]} or module {head!r}; {nearest(head, [*self.plugins.names, *known])}."
+                f"There is no plugin, {KINDS[hook]} or module {head!r}; {near}. "
+                f"If it is a plugin, `nascore plugins install nascore-{head}` may get it."
             )
         if tail.count(":") and head in self.plugins.names:  # blocks:folder:./photos
             part, _, argument = tail.partition(":")
@@ -165,13 +170,12 @@ class Workshop:
             UsageError: an unknown part, option or objective, or parts that do not fit.
             DataError: the data cannot be used.
         """
-        space = self._part("space", settings.space)
+        space = self._space(settings)
         sampler = self._part("sampler", settings.sampler)
         evaluator = self._part("evaluator", settings.evaluator)
         dataset = self._part("data", settings.data)
         constraints = tuple(parse_constraint(text) for text in settings.constraints)
         costs = self._costs(settings, [c.name for c in constraints], evaluator)
-        space.name = space.name or settings.space.get("use", type(space).__name__)
         capabilities.check(
             [
                 Chosen("search space", space.name, space),
@@ -189,6 +193,17 @@ class Workshop:
         evaluator.setup(space, data.for_search())
         sampler.setup(space, objectives, settings.seed)
         return Parts(space, sampler, evaluator, data, costs, objectives, constraints)
+
+    def space(self, settings: SearchSettings, task: Task) -> SearchSpace:
+        """Make the search space alone, set up for the task."""
+        space = self._space(settings)
+        space.setup(task)
+        return space
+
+    def _space(self, settings: SearchSettings) -> SearchSpace:
+        space: SearchSpace = self._part("space", settings.space)
+        space.name = space.name or settings.space.get("use", type(space).__name__)
+        return space
 
     def executor(self, settings: SearchSettings) -> Executor:
         """Make the executor."""
@@ -225,7 +240,10 @@ class Workshop:
         if inspect.isclass(found) and issubclass(found, contract):
             return make(found, options, table)
         if table == "space" and callable(found):
-            return FunctionSpace(found)
+            try:
+                return FunctionSpace(found)
+            except SpaceError as error:
+                raise SettingsError(f"space = {use!r}: {error}") from error
         if table == "data":
             record = self.plugins.find("datasets", USER_DATA)[1]
             return make(resolve(record.factory), options, table, found)  # type: ignore[union-attr] # no method here

@@ -241,7 +241,7 @@ def resolve(reference: str) -> Any:
         module = _module_from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except PluginError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may call sys.exit
         raise PluginError(f"Cannot import {where!r} for {reference!r}: {type(error).__name__}: {error}") from error
     found = module
     for name in attribute.split("."):

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
-from nascore.display import counted, duration, number, trial_values, values
+from nascore.display import counted, duration, headline, number, trial_values, values
 from nascore.hooks import hookimpl
 from nascore.records import Status
 
@@ -82,8 +82,7 @@ class Progress:
         self.finished += 1
         self.last = trial
         if trial.status is Status.FAIL:
-            lines = trial.reason.strip().splitlines() or ["no reason is given"]
-            self.failure = f"trial {trial.number}: {lines[-1]}"
+            self.failure = f"trial {trial.number}: {headline(trial.reason) or 'no reason is given'}"
 
     @hookimpl
     def nascore_search_finished(self, search: Search, result: SearchResult) -> None:
@@ -171,7 +170,7 @@ class PlainProgress(Progress):
         of = f"/{settings.trials}" if settings.trials is not None else ""
         what = trial_values(trial)
         if trial.status is not Status.COMPLETE:
-            what = f"{trial.status.value}: {(trial.reason.strip().splitlines() or [what])[-1]}"
+            what = f"{trial.status.value}: {headline(trial.reason) or what}"
         objective = search.history.objectives[0].name
         lead = f"; best {objective} {number(best.value(objective))} (trial {best.number})" if best is not None else ""
         left = self.seconds_left(done, settings.trials, settings.time)
@@ -277,7 +276,9 @@ class LiveProgress(Progress):
             grid.add_row("counts", Text(counted(dict(self.counts)) + front))
         if self.failure:
             grid.add_row("failed", Text(self.failure, style="red"))
-        return Panel(grid, title=Text(self._title), title_align="left", expand=True)
+        # Room for the ^C that a terminal writes behind the panel: wrapped, it would leave a line of the panel there.
+        width = max(self._console.width - 3, 20)
+        return Panel(grid, title=Text(self._title), title_align="left", width=width)
 
     def _budget(self) -> Any:
         from rich.progress_bar import ProgressBar

@@ -36,6 +36,8 @@ class SearchResult:
         self.search = search
         self.state: str = status["state"]
         self.reason: str = status["reason"]
+        if self.state == "interrupted":  # made here, since a run folder can be moved
+            self.reason = f"interrupted; `nascore resume {self.folder}` goes on"
         self.wall_seconds: float = status["wall_seconds"]
         self._answer: int | None = status["best"]
 
@@ -110,20 +112,26 @@ class SearchResult:
             number: of the trial; None: the best one.
 
         Raises:
-            RunError: no such trial, or its weights were not kept.
+            RunError: no such trial, or its weights were not kept or are damaged.
         """
-        from safetensors.torch import load_file
-
         trial = self.trial(number)
         network = self.search.build(trial)
-        path = self.search.run.artifacts(trial.number) / trial.artifacts.get("weights", "weights")
+        path = self.search.run.artifact(trial.number, trial.artifacts.get("weights", "weights"))
         if not path.is_file():
-            raise RunError(
-                f"The weights of trial {trial.number} were not kept; the best ones are: "
-                f"{[t.number for t in self.pareto_front]}. Search with --set keep=all to keep every one."
+            raise RunError(self._no_weights(trial.number))
+        return load_weights(network, path)
+
+    def _no_weights(self, number: int) -> str:
+        with_weights = [n for n in sorted(self.search.front_numbers()) if self.search.run.artifacts(n).is_dir()]
+        if with_weights and number not in with_weights:
+            return (
+                f"The weights of trial {number} were not kept; the best ones are: {with_weights}. "
+                "Search with --set keep=all to keep every one."
             )
-        network.load_state_dict(load_file(path))
-        return network.eval()
+        return (
+            f"There are no weights of trial {number} in {self.folder}: the evaluator kept none, or they were deleted. "
+            f"`nascore retrain {self.folder} --trial {number}` trains the network anew, where the evaluator can."
+        )
 
     def summary(self, history: bool = False) -> dict[str, Any]:
         """What ``--json`` prints."""
@@ -152,6 +160,22 @@ class SearchResult:
         best = self.best
         value = f"best trial {best.number}: {dict(best.objectives)}" if best else "no complete trial"
         return f"<SearchResult {self.folder}: {len(self.history)} trials, {value}>"
+
+
+def load_weights(network: Any, path: Path) -> Any:
+    """Load weights from a safetensors file into a network; returns it in eval mode.
+
+    Raises:
+        RunError: the file is damaged, or holds the weights of another network.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        network.load_state_dict(load_file(path))
+    except Exception as error:
+        why = str(error).strip().partition("\n")[0]
+        raise RunError(f"{path} is damaged, or holds the weights of another network: {why}") from error
+    return network.eval()
 
 
 def _row(trial: Trial) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nascore.checkpoint import write_atomically
+from nascore.devices import check_device
 from nascore.driver import torch_threads
 from nascore.errors import CapabilityError, RunError, SettingsError
 from nascore.plugins import Plugins
@@ -104,7 +105,7 @@ def retrain(
         )
     trial = result.trial(number)
     search.space.check(trial.architecture)
-    import torch  # noqa: F401 - so that its threads are set before the first training
+    check_device(search.settings.device)  # imports torch, so that its threads are set before the first training
 
     out = Retrained(trial.number, retrain_folder(result, trial.number), dict(options or {}))
     with torch_threads(search.settings.threads):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import math
 import os
 import re
 import shutil
@@ -69,8 +70,8 @@ class RunFolder:
             RunError: it is none.
         """
         if not (path / "search.toml").is_file():
-            runs = [str(folder) for folder, _ in list_runs(path.parent)] if path.parent.is_dir() else []
-            also = f" Runs there: {', '.join(runs)}." if runs else ""
+            runs = [str(folder) for folder, _ in list_runs(path) or list_runs(path.parent)]
+            also = f" Runs there: {', '.join(runs[-10:])}." if runs else ""
             raise RunError(f"{path} is no run folder: it has no search.toml.{also}")
         return cls(path)
 
@@ -97,8 +98,12 @@ class RunFolder:
         """
         try:
             found = json.loads((self.path / "run.json").read_text())
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.path / 'run.json'} is missing or damaged: {error}.") from error
+        except (OSError, ValueError, RecursionError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise RunError(
+                f"{self.path / 'run.json'} is missing or damaged: {why}. It is written once, when a search begins: "
+                "bring it back from a copy of the run folder."
+            ) from error
         return found if isinstance(found, dict) else {}
 
     @contextlib.contextmanager
@@ -112,7 +117,7 @@ class RunFolder:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise RunError(f"Cannot write in {self.path}: {error.strerror or error}.") from error
+            raise RunError(f"Cannot write in {path.parent}: {error.strerror or error}.") from error
         try:
             try:
                 _lock(handle)
@@ -127,6 +132,17 @@ class RunFolder:
     def artifacts(self, number: int) -> Path:
         """The folder for artifacts of a trial; it may not exist."""
         return self.path / "artifacts" / f"{number:06d}"
+
+    def artifact(self, number: int, file: str) -> Path:
+        """The path of one artifact of a trial; it may not exist.
+
+        Raises:
+            RunError: the name leads out of the trial's folder.
+        """
+        folder = self.artifacts(number)
+        if not (folder / file).resolve().is_relative_to(folder.resolve()):
+            raise RunError(f"Trial {number} names the artifact {file!r}, which is not in its folder {folder}.")
+        return folder / file
 
     def keep_artifacts(self, numbers: set[int]) -> set[int]:
         """Delete the artifacts of all trials but these; returns which of them have any."""
@@ -151,14 +167,19 @@ class RunFolder:
         """
         try:
             found = json.loads((self.path / "state" / "status.json").read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             found = {}
         status: dict[str, Any] = {"state": "running", "wall_seconds": 0.0, "reason": "", "best": None}
         allowed: dict[str, tuple[type, ...]] = {
             "state": (str,), "wall_seconds": (float, int), "reason": (str,), "best": (int,),
         }  # fmt: skip
         known = found.items() if isinstance(found, dict) else ()
-        return status | {name: value for name, value in known if type(value) in allowed.get(name, ())}
+        status |= {name: value for name, value in known if type(value) in allowed.get(name, ())}
+        if not status["state"].isprintable():
+            status["state"] = "running"
+        if not 0 <= status["wall_seconds"] < math.inf:
+            status["wall_seconds"] = 0.0
+        return status
 
     def write_status(self, **values: Any) -> None:
         """Change some values of the status."""

@@ -73,7 +73,7 @@ class SearchSettings(BaseModel):
     time: float | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0)
     device: str = "cpu"
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=1024)
     keep: str = "best"
     storage: str = "journal"
     tracking: str = "auto"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "journal"
 MEMORY = "memory"
+_JOURNAL_BEGINS = b'{"op_code":'
 
 
 def open_storage(url: str, folder: Path, mend: bool = True) -> optuna.storages.BaseStorage:
@@ -49,6 +50,15 @@ def open_storage(url: str, folder: Path, mend: bool = True) -> optuna.storages.B
         ) from error
 
 
+def anchored(url: str) -> str:
+    """The storage with its file as an absolute path: a search may be resumed from another folder."""
+    for prefix in (f"{JOURNAL}:", "sqlite:///"):
+        file = url.removeprefix(prefix)
+        if file and file != url and not file.startswith((":", "file:")):  # :memory:, and SQLite's own URIs
+            return f"{prefix}{Path(file).absolute()}"
+    return url
+
+
 def _open_journal(path: Path, mend: bool, shared: bool) -> optuna.storages.BaseStorage:
     """Optuna's journal, mended after a kill.
 
@@ -65,6 +75,7 @@ def _open_journal(path: Path, mend: bool, shared: bool) -> optuna.storages.BaseS
             lock = optuna.storages.journal.JournalFileSymlinkLock(str(path))
             lock.acquire()
             try:
+                _refuse_other_files(path)
                 _drop_torn_line(path)
             finally:
                 lock.release()
@@ -72,6 +83,17 @@ def _open_journal(path: Path, mend: bool, shared: bool) -> optuna.storages.BaseS
             path.with_name(path.name + ".lock").unlink(missing_ok=True)
             _drop_torn_line(path)
         return optuna.storages.JournalStorage(backend)
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Mending cuts what is behind the last whole line: a file that somebody named by mistake keeps it.
+
+    Raises:
+        ValueError: the file does not begin as a journal does.
+    """
+    with path.open("rb") as file:
+        if not _JOURNAL_BEGINS.startswith(file.read(len(_JOURNAL_BEGINS))):
+            raise ValueError("it is no journal of Optuna's")
 
 
 def _drop_torn_line(path: Path) -> None:
@@ -121,7 +143,7 @@ def readable(where: Any) -> Iterator[None]:
     import optuna
 
     # LookupError and AttributeError: Optuna reads its records without checking them.
-    wrong = (ValueError, LookupError, AssertionError, TypeError, AttributeError)
+    wrong = (ValueError, LookupError, AssertionError, TypeError, AttributeError, RecursionError)
     try:
         yield
     except optuna.exceptions.StorageInternalError as error:

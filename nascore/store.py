@@ -100,7 +100,11 @@ class TrialStore:
         try:
             self.study.add_trial(self.freeze(trial))
         except (OSError, ValueError, TypeError, self._optuna.exceptions.StorageInternalError) as error:
-            raise RunError(f"Cannot store trial {trial.number}: {error}. All earlier trials are safe.") from error
+            why = error.strerror or error if isinstance(error, OSError) else error
+            raise RunError(
+                f"Cannot store trial {trial.number}: {why}. All earlier trials are safe; "
+                "mend that, then `nascore resume` goes on."
+            ) from error
 
     # --------------------------------------------------------------- Optuna's form and ours
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nascore.cli.common import print_json
+from nascore.cli.common import print_json, say
 from nascore.contracts import Dataset, Evaluator, Splits, Task
+from nascore.devices import check_search_device
 from nascore.display import columns, duration, number
-from nascore.errors import DataError
+from nascore.errors import DataError, SettingsError, SpaceError
 from nascore.options import options_of
 from nascore.parts import Workshop
 from nascore.pricing import PricingContext, price, price_by_installed
@@ -51,8 +52,18 @@ def preview(
     settings = workshop.settings(plugin, preset, [read_toml(config) if config else {}, nest(options), budget])
     parts, missing = _assemble(workshop, settings, as_json)
     out = {"settings": settings.model_dump(mode="json", exclude_none=True), "missing": missing or None}
-    out |= _sizes(workshop, settings, parts)
+    out |= _sizes(workshop, _on_a_device_here(settings, parts), parts)
     print_json(out) if as_json else _print(settings, out)
+
+
+def _on_a_device_here(settings: SearchSettings, parts: Parts) -> SearchSettings:
+    """The settings with a device that is here: a preset for a GPU can be looked at without one."""
+    try:
+        check_search_device(settings, parts)
+    except SettingsError as error:
+        say(f"warning: {error} Measured on cpu instead.")
+        return settings.model_copy(update={"device": "cpu"})
+    return settings
 
 
 class _Outline(Dataset):
@@ -86,16 +97,7 @@ def _assemble(workshop: Workshop, settings: SearchSettings, as_json: bool) -> tu
 
 
 def _sizes(workshop: Workshop, settings: SearchSettings, parts: Parts) -> dict[str, Any]:
-    drawn = [_draw(settings, parts, index) for index in range(SAMPLES)]
-    seed = derive_seed(settings.seed, "preview")
-    context = PricingContext(parts.data, settings.device, seed)
-    costs = []
-    for architecture in drawn:
-        with isolated_random(seed):
-            found = price(parts.costs.values(), parts.space, architecture, context)
-            missing = [name for name in ("params", "macs") if name not in found]
-            found.update(price_by_installed(workshop.plugins, missing, parts.space, architecture, context))
-        costs.append(found)
+    drawn, costs = _drawn_and_priced(workshop, settings, parts)
     return {
         "task": {
             "name": parts.data.task.name,
@@ -109,6 +111,36 @@ def _sizes(workshop: Workshop, settings: SearchSettings, parts: Parts) -> dict[s
         "constraints": {text: _share(text, costs) for text in settings.constraints},
         "estimate": _estimate(settings, parts, drawn[0], costs[0]),
     }
+
+
+def _drawn_and_priced(
+    workshop: Workshop, settings: SearchSettings, parts: Parts
+) -> tuple[list[Architecture], list[dict[str, Cost]]]:
+    """Architectures drawn at random, and their costs; those that cannot be built are told and left out.
+
+    Raises:
+        SpaceError: none can be built.
+    """
+    seed = derive_seed(settings.seed, "preview")
+    context = PricingContext(parts.data, settings.device, seed)
+    drawn, costs, problem = [], [], ""
+    for index in range(SAMPLES):
+        architecture = _draw(settings, parts, index)
+        try:
+            with isolated_random(seed):
+                found = price(parts.costs.values(), parts.space, architecture, context)
+                missing = [name for name in ("params", "macs") if name not in found]
+                found.update(price_by_installed(workshop.plugins, missing, parts.space, architecture, context))
+        except Exception as error:  # noqa: BLE001 - the network can fail in any way; in a search its trial fails
+            problem = f"{type(error).__name__}: {error}"
+            continue
+        drawn.append(architecture)
+        costs.append(found)
+    if not drawn:
+        raise SpaceError(f"None of {SAMPLES} architectures drawn at random can be built. The last: {problem}")
+    if problem:
+        say(f"warning: {SAMPLES - len(drawn)} of {SAMPLES} drawn architectures fail. The last: {problem}")
+    return drawn, costs
 
 
 def _draw(settings: SearchSettings, parts: Parts, index: int) -> Architecture:
@@ -140,8 +172,9 @@ def _estimate(
         return None
     examples = len(parts.data.train)
     seconds = _seconds_an_example(settings, parts, architecture, costs["macs"].value)
-    out = {
+    out: dict[str, Any] = {
         "seconds_an_example": seconds,
+        "device": settings.device,
         "examples": examples,
         "epochs": epochs,
         "seconds_a_trial": seconds * examples * epochs,
@@ -188,7 +221,7 @@ def _print(settings: SearchSettings, out: Mapping[str, Any]) -> None:
     if out["missing"]:
         click.echo(f"# The data is not here; sizes are from its description. {out['missing']}")
     click.echo(f"# task {task['name']}: inputs {tuple(task['shape'])}, {task['classes']} classes")
-    click.echo(f"# {SAMPLES} architectures drawn at random:")
+    click.echo(f"# {len(out['sampled'])} architectures drawn at random:")
     rows = [["#", "", "least", "median", "most"]]
     for name in out["sampled"][0]["costs"]:
         found = sorted(one["costs"][name]["value"] for one in out["sampled"] if name in one["costs"])
@@ -201,7 +234,7 @@ def _print(settings: SearchSettings, out: Mapping[str, Any]) -> None:
     if estimate is None:
         click.echo("# No estimate of the time: the evaluator does not train each network by itself.")
         return
-    example = f"{estimate['seconds_an_example'] * 1e3:.3g} ms an example on {settings.device}, forward and backward"
+    example = f"{estimate['seconds_an_example'] * 1e3:.3g} ms an example on {estimate['device']}, forward and backward"
     times = f"x {estimate['examples']} examples x {estimate['epochs']:g} epochs"
     trial = f"{duration(estimate['seconds_a_trial'])}, {number(estimate['training_macs_a_trial'])} multiply-accumulates"
     click.echo(f"# A trial of the first of them: {trial}\n#   ({example}, {times})")

@@ -93,7 +93,7 @@ def export(run: Path, form: str, number: int | None, output: Path | None, weight
     network, origin = _network(result, trial.number, weights)
     path = output if output is not None else _default_path(result, trial.number)
     path.parent.mkdir(parents=True, exist_ok=True)
-    files = export_network(network, path, form, task=result.search.parts.data.task, architecture=trial.architecture)
+    files = export_network(network, path, form, task=result.search.task, architecture=trial.architecture)
     _attach(run, files)
     if as_json:
         print_json({"trial": trial.number, "weights": origin, "files": [str(file) for file in files]})
@@ -151,11 +151,9 @@ def _network(result: SearchResult, number: int, weights: str) -> tuple[Any, str]
         )
     if path is None or weights == "search":
         return result.model(number), "the search"
-    from safetensors.torch import load_file
+    from nascore.result import load_weights
 
-    network = result.search.build(result.trial(number))
-    network.load_state_dict(load_file(path))
-    return network.eval(), "the retraining, first seed"
+    return load_weights(result.search.build(result.trial(number)), path), "the retraining, first seed"
 
 
 def _default_path(result: SearchResult, number: int) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nascore.cli.common import example, json_option, print_json, run_argument, show_warnings, shown
+from nascore.cli.common import example, json_option, print_json, run_argument, show_warnings, shown, type_this
 
 if TYPE_CHECKING:
     from nascore.records import Trial
@@ -107,11 +107,13 @@ def _run_row(path: Path, status: dict[str, Any]) -> dict[str, Any]:
         settings, status = {}, {**status, "state": "damaged"}
     try:
         best = json.loads((path / "best" / "architecture.json").read_text())
-    except (OSError, ValueError):
-        best = None
+        if not all(isinstance(value, (int, float)) for value in best["objectives"].values()):
+            best = None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        best = None  # there is none, or it is damaged
     return {
         "run": str(path),
-        "plugin": settings.get("plugin", ""),
+        "plugin": str(settings.get("plugin", "")),
         "state": _really(path, status["state"]),
         "reason": status["reason"],
         "seed": settings.get("seed"),
@@ -140,7 +142,7 @@ def _show_run(result: SearchResult) -> None:
 
     settings, best = result.search.settings, result.best
     state = _really(result.folder, result.state)
-    reason = f": {result.reason}" if result.reason else ""
+    reason = f": {result.reason}" if result.reason and state != "interrupted" else ""
     budget = [f"{settings.trials} trials"] if settings.trials is not None else []
     budget += [duration(settings.time)] if settings.time is not None else []
     rows = [
@@ -148,13 +150,15 @@ def _show_run(result: SearchResult) -> None:
         ["state", f"{state}{reason}"],
         ["method", f"{settings.plugin} {settings.preset}".strip()],
         ["parts", ", ".join(part.get("use", "?") for part in (settings.space, settings.sampler, settings.evaluator))],
-        ["data", f"{settings.data.get('use', '?')}, fingerprint {result.search.parts.data.task.fingerprint[:12]}"],
+        ["data", f"{settings.data.get('use', '?')}, fingerprint {result.search.task.fingerprint[:12]}"],
         ["budget", " or ".join(budget)],
         ["seed", str(settings.seed)],
         ["time", duration(result.wall_seconds)],
         ["trials", counted(result.counts)],
         ["best", f"trial {best.number}  {trial_values(best)}" if best is not None else "none yet"],
     ]
+    if state in ("interrupted", "killed"):
+        rows.append(["next", type_this("resume", shown(result.folder))])
     click.echo(columns(rows))
 
 

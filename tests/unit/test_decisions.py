@@ -233,17 +233,18 @@ def test_no_more_traces_are_kept_than_said_and_forgetting_changes_nothing():
 
 
 def test_a_function_with_a_task_gets_it_and_one_without_does_not():
+    torch = pytest.importorskip("torch")
     task = nascore.Task("t", (3, 8, 8), 10)
 
     @nascore.search_space
     def mine(choose, task):
-        return task.channels * choose("width", [2, 4])
+        return torch.nn.Linear(1, task.channels * choose("width", [2, 4]))
 
     mine.setup(task)
     architecture = mine.sample(lambda name, allowed: 4)
-    assert (mine.name, architecture.space, mine.build(architecture, task)) == ("mine", "mine", 12)
-    plain, chosen = function_space(lambda choose: choose("width", [2, 4]), width=4)
-    assert plain.build(chosen, task) == 4
+    assert (mine.name, architecture.space, mine.build(architecture, task).out_features) == ("mine", "mine", 12)
+    plain, chosen = function_space(lambda choose: torch.nn.Linear(1, choose("width", [2, 4])), width=4)
+    assert plain.build(chosen, task).out_features == 4
 
 
 def test_looking_at_decisions_draws_nothing_from_the_global_generators():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nascore.display import columns, counted, duration, number
+from nascore.display import columns, counted, duration, headline, number
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,18 @@ def test_columns_are_aligned_and_leave_no_blanks_at_the_end():
 def test_counts_leave_out_what_there_is_none_of():
     assert counted({"complete": 2, "fail": 0, "pruned": 1}) == "2 complete, 1 pruned"
     assert counted({"complete": 0}) == "none"
+
+
+@pytest.mark.parametrize(
+    ("reason", "line"),
+    [
+        ("Traceback (most recent call last):\n  File x\n    y\nCudaError: lost\n  at once\nhint\n", "CudaError: lost"),
+        ("Traceback (most recent call last):\n  x\nKeyError: 1\n\nDuring ...\n\nTraceback (most recent call last):\n"
+         "  y\nValueError: 2\n", "ValueError: 2"),
+        ("accuracy is nan.\nsince step 3", "accuracy is nan."),
+        ("Traceback (most recent call last):\n  cut", "Traceback (most recent call last):"),
+        ("\n\n", ""),
+    ],
+)  # fmt: skip
+def test_a_headline_is_the_error_itself(reason, line):
+    assert headline(reason) == line

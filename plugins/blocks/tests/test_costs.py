@@ -114,6 +114,14 @@ def test_a_skip_keeps_its_tensor_alive() -> None:
         assert activation_peak(views, torch.zeros(1, 2, 4, 4)) == 2 * 64  # a view takes nothing
 
 
+def test_the_input_waits_until_it_is_read() -> None:
+    class Late(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.ones(1000, device=x.device).sum() + x
+
+    assert activation_peak(Late(), torch.zeros(1, 8)) == 4 * (1000 + 1 + 8)  # while the ones are summed
+
+
 def test_the_cost_models_price_an_architecture() -> None:
     built = []
 
@@ -132,8 +140,8 @@ def test_the_cost_models_price_an_architecture() -> None:
         assert memory.unit == "MiB"
     assert built == ["meta"] * 3  # once an architecture, though three costs were asked
     assert torch.get_rng_state().equal(state)
-    # The same architecture on another task is another network.
     assert Macs().estimate(made, small, Here((3, 16, 16)))["macs"].value == 442_368 / 4
+    assert built == ["meta"] * 4  # the same architecture on another task is another network
 
 
 def test_networks_that_refuse_the_meta_device_or_are_lazy_are_priced_all_the_same() -> None:
@@ -146,6 +154,7 @@ def test_networks_that_refuse_the_meta_device_or_are_lazy_are_priced_all_the_sam
             mean = float(np.mean(x.numpy()))
             return self.linear(x.mean(dim=(2, 3)) - mean)  # type: ignore[no-any-return]  # a module's call is Any
 
+    state = torch.get_rng_state()
     for function, params, macs in (
         (lambda choose: Numpy(), 16, 12),
         (lambda choose: nn.Sequential(nn.LazyConv2d(2, 1), nn.Flatten(), nn.LazyLinear(5)), 8 + 5 * 33, 6 * 16 + 160),
@@ -154,6 +163,7 @@ def test_networks_that_refuse_the_meta_device_or_are_lazy_are_priced_all_the_sam
         architecture = space.architecture({})
         assert Params().estimate(space, architecture, Here((3, 4, 4)))["params"].value == params
         assert Macs().estimate(space, architecture, Here((3, 4, 4)))["macs"].value == macs
+    assert torch.get_rng_state().equal(state)  # though real weights were drawn
 
 
 def test_a_broken_network_tells_its_own_error() -> None:

@@ -58,6 +58,10 @@ def test_transparent_shows_white_and_16_bits_become_8(tmp_path: Path) -> None:
             deep = np.full((8, 8), 0x80FF, dtype=np.uint16)
             Image.fromarray(deep).save(tmp_path / name / f"deep{index}.png")
     splits = ImageFolder(str(tmp_path)).load(0)
+    Image.new("P", (8, 8)).save(tmp_path / "a" / "palette.png", transparency=0)
+    assert ImageFolder(str(tmp_path), size=4).load(0).task.shape == (3, 4, 4)
+    every = ImageFolder(str(tmp_path), colour="grey").load(0)
+    assert sum(int((part.stored == 255).all(3).all(2).sum()) for part in (every.train, every.valid, every.test)) == 7
     assert splits.task.shape == (1, 8, 8)
     assert torch.unique(torch.cat([part.stored for part in (splits.train, splits.valid, splits.test)])).tolist() == [
         128,

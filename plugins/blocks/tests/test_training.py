@@ -97,7 +97,7 @@ def test_one_step_is_that_of_plain_torch() -> None:
     data = _small()
     for recipe in (
         Recipe(epochs=1, batch_size=20, clip=0),
-        Recipe(epochs=1, batch_size=20, clip=0.1, label_smoothing=0.1),
+        Recipe(epochs=1, batch_size=20, optimizer="sgd", clip=0.1, label_smoothing=0.1),
         Recipe(epochs=1, batch_size=20, optimizer="sgd", clip=0, weight_decay=0.1),
     ):
         network, twin = _Spy(), _Spy()

@@ -26,8 +26,15 @@ def nascore_search_spaces() -> list[Component]:
 
 @hookimpl
 def nascore_evaluators() -> list[Component]:
-    """Training from scratch."""
-    return [Component("train", "train each network from scratch, validate it", "nascore_blocks.evaluators:Train")]
+    """Training from scratch, and shared weights."""
+    return [
+        Component("train", "train each network from scratch, validate it", "nascore_blocks.evaluators:Train"),
+        Component(
+            "supernet",
+            "train one supernet in rounds, judge a network by the weights it shares",
+            "nascore_blocks.weight_sharing:SharedWeights",
+        ),
+    ]
 
 
 @hookimpl
@@ -50,5 +57,10 @@ def nascore_datasets() -> list[Component]:
         Component("fashion-mnist", "70,000 garments, 28x28, 10 classes", "nascore_blocks.data:FashionMNIST"),
         Component("cifar10", "60,000 photographs, 3x32x32, 10 classes", "nascore_blocks.data:CIFAR10"),
         Component("cifar100", "60,000 photographs, 3x32x32, 100 classes", "nascore_blocks.data:CIFAR100"),
+        Component(
+            "user",
+            "your own arrays of images and labels: the result of my_data.py:my_data, or the arrays themselves",
+            "nascore_blocks.data:UserData",
+        ),
         Component("folder", "your own images, one folder a class: folder:PATH", "nascore_blocks.data:ImageFolder"),
     ]

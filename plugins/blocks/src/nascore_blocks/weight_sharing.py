@@ -200,7 +200,9 @@ class SharedWeights(Evaluator):
 
     def _shared(self, context: Context) -> Shared:
         assert self.supernet is not None  # made by the caller
-        generators = [torch.Generator().manual_seed(derive_seed(context.seed, name)) for name in ("mix", "train", "valid")]
+        generators = [
+            torch.Generator().manual_seed(derive_seed(context.seed, name)) for name in ("mix", "train", "valid")
+        ]
         size, change = self.recipe.batch_size, augmenting(self.recipe, generators[1])
         train = Stream(as_split(self.data.train).to(context.device), size, generators[1], context.device, change)
         valid = Stream(as_split(self.data.valid).to(context.device), size, generators[2], context.device, None)
@@ -271,7 +273,9 @@ class SharedWeights(Evaluator):
         """Go back to a saved state."""
         if not state:
             return
-        self._made("cpu").load_state_dict(state["weights"])
+        with isolated_random(0):  # fresh weights are drawn, then replaced
+            supernet = self._made(str(next(self.supernet.parameters()).device) if self.supernet else "cpu")
+        supernet.load_state_dict(state["weights"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.done, self.failures, self.factor = state["done"], state["failures"], state["factor"]
 
@@ -279,12 +283,23 @@ class SharedWeights(Evaluator):
         """The supernet, made when first needed, with fresh weights of torch's global generator."""
         if self.supernet is None:
             self.supernet = cast("_SupernetSpace", self.space).supernet(self.data.task, fast=self.fast)
-            kind: Any = torch.optim.SGD if self.recipe.optimizer == "sgd" else torch.optim.AdamW
-            options: dict[str, Any] = {"lr": self.recipe.learning_rate, "weight_decay": self.recipe.weight_decay}
-            if self.recipe.optimizer == "sgd":
-                options["momentum"] = self.recipe.momentum
-            self._optimizer = kind(self.supernet.parameters(), fused=True, **options)
-        return self.supernet.to(device)
+            self._optimizer = _optimizer(list(self.supernet.parameters()), self.recipe)
+        if next(self.supernet.parameters()).device != torch.device(device):
+            self.supernet.to(device)
+            self._optimizer.load_state_dict(self._optimizer.state_dict())  # its state follows the weights
+        return self.supernet
+
+
+def _optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """SGD with the plain momentum of the papers (no Nesterov, which their second order is not made for), or AdamW."""
+    options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    kind: Any = torch.optim.AdamW
+    if recipe.optimizer == "sgd":
+        kind, options["momentum"] = torch.optim.SGD, recipe.momentum
+    try:
+        return kind(parameters, fused=True, **options)  # type: ignore[no-any-return]  # both are optimisers
+    except RuntimeError:  # not in this version of torch
+        return kind(parameters, foreach=True, **options)  # type: ignore[no-any-return]  # both are optimisers
 
 
 def _tensors(state: Any) -> list[Tensor]:

@@ -1,0 +1,253 @@
+"""Runs what the docs say: every command and every Python block, so that no page can rot.
+
+    python docs/check.py              all pages
+    python docs/check.py tutorial.md  pages whose path ends so, and no other check
+
+In README.md and docs/**/*.md, in order, each page in a scratch folder of its own:
+
+- a ```console block: each line that starts with ``$ `` is run by a shell (a trailing backslash goes on
+  in the next line) and must end with exit status 0; the other lines are output, which is not compared;
+- a ```python block is run, and shares its names with the page's other blocks;
+- a ```python or ```toml block whose first line is a comment with a file name is written to that file;
+- a block right below ``<!-- not run: reason -->`` is skipped, and counted.
+
+Besides: links inside the project lead somewhere, docs/hooks.md is up to date, every command of
+``nascore`` stands on some page, every option of a sampler on the page of its method.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import types
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+SET_UP = 2
+"""The first commands of README.md, which install everything and which `.ci/run` runs."""
+TIMEOUT = 300
+"""Seconds that one command may take."""
+
+_FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>```+)(?P<language>\w*) *\n(?P<body>.*?)^ *(?P=ticks) *$", re.M | re.S)
+_NOT_RUN = re.compile(r"<!-- not run: +(?!--)\S(?:(?!-->).)*-->\s*\Z", re.S)
+_FILE = re.compile(r"# ([\w./-]+\.(?:py|toml))\n")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#{1,6} +(.*)$", re.M)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do for a page: ``kind`` is ``shell``, ``python``, ``file`` or ``skip``."""
+
+    line: int
+    kind: str
+    text: str
+    file: str = ""
+
+
+def steps(text: str) -> Iterator[Step]:
+    """What a page says to do, in order."""
+    for fence in _FENCE.finditer(text):
+        line = text.count("\n", 0, fence.start()) + 2
+        body = textwrap.dedent(fence["body"])
+        named = _FILE.match(body)
+        if fence["language"] not in ("console", "python", "toml"):
+            continue
+        if _NOT_RUN.search(text, 0, fence.start()):
+            yield Step(line, "skip", body)
+        elif fence["language"] == "console":
+            yield from _commands(body, line)
+        elif named:
+            yield Step(line, "file", body, named[1])
+        elif fence["language"] == "python":
+            yield Step(line, "python", body)
+
+
+def _commands(body: str, first: int) -> Iterator[Step]:
+    lines = iter(enumerate(body.splitlines(), first))
+    for number, line in lines:
+        if line.startswith("$ "):
+            command = line[2:]
+            while command.endswith("\\"):
+                command += "\n" + next(lines, (0, ""))[1]
+            yield Step(number, "shell", command)
+
+
+# ------------------------------------------------------------------------------------ one page, run
+
+
+def run_page(page: Path) -> None:
+    """Do all steps of a page, in this process and in its working directory.
+
+    Raises:
+        SystemExit: a step failed; the message says which.
+    """
+    name = page.relative_to(ROOT).as_posix()
+    module = types.ModuleType("page")
+    sys.modules["page"] = module
+    sys.path.insert(0, str(Path.cwd()))  # a page's Python finds the files that the page writes
+    todo = list(steps(page.read_text(encoding="utf-8")))
+    left_out = [step for step in todo if step.kind == "shell"][:SET_UP] if page.name == "README.md" else []
+    for step in todo:
+        where = f"{name}:{step.line}"
+        if step.kind == "skip" or step in left_out:
+            continue
+        begun = time.monotonic()
+        if step.kind == "file":
+            Path(step.file).parent.mkdir(parents=True, exist_ok=True)
+            Path(step.file).write_text(step.text, encoding="utf-8")
+        elif step.kind == "python":
+            exec(compile("\n" * (step.line - 1) + step.text, name, "exec", dont_inherit=True), vars(module))
+        else:
+            status = subprocess.run(["bash", "-c", step.text], check=False, timeout=TIMEOUT).returncode
+            if status:
+                sys.exit(f"{where}: exit status {status}: {step.text}")
+        _say(f"{where}: {time.monotonic() - begun:.1f} s: {step.text.splitlines()[0]}")
+
+
+def try_page(page: Path, scratch: Path) -> str:
+    """Run a page in a process and a folder of its own.
+
+    Returns:
+        What went wrong; empty when nothing did.
+    """
+    name = page.relative_to(ROOT).as_posix()
+    folder = scratch / name.replace("/", "-").removesuffix(".md")
+    folder.mkdir(parents=True)
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, __file__, "--run", str(page)],
+        cwd=folder, env=_environment(scratch), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    kinds = [step.kind for step in steps(page.read_text(encoding="utf-8"))]
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("shell", "python", "file", "skip") if kind in kinds)
+    _say(f"{'FAILED' if done.returncode else 'ok':6} {name}: {counts or 'nothing to run'}, "
+         f"{time.monotonic() - begun:.0f} s")  # fmt: skip
+    return f"{name}:\n{textwrap.indent(done.stdout[-6000:], '    ')}" if done.returncode else ""
+
+
+def _environment(scratch: Path) -> dict[str, str]:
+    """The commands of this Python first; what a page installs goes to the scratch folder, and is found there."""
+    site = scratch / "site"
+    if not site.is_dir():
+        site.mkdir()
+        (site / "sitecustomize.py").write_text("import site, pathlib\nsite.addsitedir(pathlib.Path(__file__).parent)\n")
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")])),
+        "PIP_TARGET": str(site),
+        "PIP_NO_DEPS": "1",  # the plugins that a page makes need only what is here already
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it the other way round: no isolation, so no download
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        # One file for all pages: MLflow takes some seconds to make its tables.
+        "MLFLOW_TRACKING_URI": f"sqlite:///{scratch / 'mlflow.db'}",
+        "OMP_NUM_THREADS": "1",
+        "MPLBACKEND": "Agg",
+        "NO_COLOR": "1",
+    }
+
+
+# ------------------------------------------------------------------------------------ other checks
+
+
+def broken_links(page: Path) -> list[str]:
+    """The links of a page to files or headings that are not there."""
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    wrong = []
+    for target in _LINK.findall(text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, heading = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (heading and heading not in _anchors(file)):
+            wrong.append(target)
+    return [f"{page.relative_to(ROOT).as_posix()}: the link {target} leads nowhere" for target in wrong]
+
+
+def _anchors(page: Path) -> set[str]:
+    """The headings of a page, as links name them."""
+    headings = _HEADING.findall(_FENCE.sub("", page.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def unmentioned_commands(text: str) -> list[str]:
+    """The commands of ``nascore`` that ``text`` does not show."""
+    from nascore.cli.main import cli
+
+    def names(group: Any, before: str) -> Iterator[str]:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from names(command, f"{before} {name}")
+            else:
+                yield f"{before} {name}"
+
+    return [f"no page shows `{name}`" for name in names(cli, "nascore") if not re.search(rf"{name}\b", text)]
+
+
+def unmentioned_options(page: Path) -> list[str]:
+    """The options of a method's own samplers that its page does not explain."""
+    name, text = page.relative_to(ROOT).as_posix(), page.read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "nascore", "plugins", "show", page.stem, "--json"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        return [f"{name}: {done.stderr.strip()}"]
+    return [
+        f"{name} does not explain {part['name']}'s option `{option['name']}`"
+        for part in json.loads(done.stdout)["parts"]["samplers"]
+        for option in part["options"]
+        if f"`{option['name']}`" not in text
+    ]
+
+
+def other_checks(pages: list[Path]) -> list[str]:
+    """All checks but running the pages."""
+    problems = [wrong for page in [*pages, *sorted(ROOT.glob("plugins/*/README.md"))] for wrong in broken_links(page)]
+    problems += unmentioned_commands("\n".join(page.read_text(encoding="utf-8") for page in pages))
+    problems += [wrong for page in sorted((DOCS / "methods").glob("*.md")) for wrong in unmentioned_options(page)]
+    if subprocess.run([sys.executable, str(DOCS / "generate.py"), "--check"], check=False).returncode:
+        problems.append("docs/hooks.md is stale")
+    return problems
+
+
+def main(wanted: list[str]) -> int:
+    """Check everything, or only the pages whose paths end with one of ``wanted``."""
+    pages = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+    problems = [] if wanted else other_checks(pages)
+    if wanted:
+        pages = [page for page in pages if page.as_posix().endswith(tuple(wanted))]
+    scratch = Path(tempfile.mkdtemp(prefix="nascore-docs-"))
+    begun = time.monotonic()
+    try:
+        problems += filter(None, [try_page(page, scratch) for page in pages])
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    for problem in problems:
+        _say(problem)
+    _say(f"{len(pages)} pages, {time.monotonic() - begun:.0f} s, {len(problems)} problem(s)")
+    return 1 if problems else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--run"]:
+        run_page(Path(sys.argv[2]))
+    else:
+        sys.exit(main(sys.argv[1:]))

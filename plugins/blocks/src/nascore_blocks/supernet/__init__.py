@@ -1,0 +1,1 @@
+"""One supernet under DARTS, SNAS, ProxylessNAS, ENAS and One-Shot; see :mod:`nascore_blocks.supernet.network`."""
