@@ -29,6 +29,7 @@ from nascore.records import Direction, Objective
 from nascore_blocks.ops import Zero
 from nascore_blocks.recipe import Recipe
 from nascore_blocks.spaces import DARTSSpace
+from nascore_blocks.supernet.mix import Softmax
 from nascore_blocks.supernet.policy import Batch, Shared
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def differences(order: str) -> float:
     for _ in range(2):
         step()
         plain.step(*batches)
-    pairs = [*zip(ours.parameters(), theirs.parameters(), strict=True)]
+    pairs: list[tuple[Tensor, Tensor]] = [*zip(ours.parameters(), theirs.parameters(), strict=True)]
     pairs += [(policy.alphas[kind], plain.model.alphas[kind]) for kind in policy.alphas]
     return max(float((a - b).detach().abs().max() / b.detach().abs().max()) for a, b in pairs)
 
@@ -180,12 +181,12 @@ def gradient_difference() -> float:
     supernet, policy, (batch, _) = parts(SIZES["tiny"], "first", torch.float64)
     plain = Plain(supernet, policy.alphas)
     weights = list(supernet.parameters())
-    generator: Any = None
-    mixture = {k: policy._softmax(a, supernet.wiring, generator) for k, a in policy.alphas.items()}
+    mixture = {k: Softmax()(a, supernet.wiring, torch.Generator()) for k, a in policy.alphas.items()}
     outputs = [supernet(batch.inputs, mixture), plain(batch.inputs)]
     worst = float((outputs[0] - outputs[1]).detach().abs().max())
     sides = []
-    for output, alphas in zip(outputs, (policy.alphas, plain.alphas), strict=True):
+    both: list[Any] = [policy.alphas, plain.alphas]
+    for output, alphas in zip(outputs, both, strict=True):
         loss = F.cross_entropy(output, batch.labels)
         sides.append(torch.autograd.grad(loss, [*weights, *alphas.values()]))
     scale = max(float(g.abs().max()) for g in sides[1])

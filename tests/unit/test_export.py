@@ -8,7 +8,9 @@ import importlib.util
 import random
 import subprocess
 import sys
+import tempfile
 from math import sqrt
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +26,6 @@ from nascore.records import Architecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 fx.wrap("sqrt")  # so that torch.fx records it, as some libraries do with their functions
 
@@ -534,10 +535,11 @@ steps = st.lists(st.tuples(st.sampled_from(OPS), st.integers(0, 9), st.integers(
 def test_random_networks_survive(tmp_path: Path, steps: list[tuple[str, int, int]]) -> None:
     torch.manual_seed(len(steps))
     network = RandomNetwork(steps).eval()
-    export(network, tmp_path)
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))  # one each: Python takes bytecode of the same second for fresh
+    export(network, folder)
     inputs = torch.randn(3, 3, 9, 9)
     with torch.no_grad():
-        torch.testing.assert_close(load_file(tmp_path / "net.py").load()(inputs), network(inputs))
+        torch.testing.assert_close(load_file(folder / "net.py").load()(inputs), network(inputs))
 
 
 # ------------------------------------------------------------------------------- the torch program

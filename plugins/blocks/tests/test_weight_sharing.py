@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nascore.contracts import Sampler
-from nascore.errors import SettingsError
+from nascore.errors import SettingsError, UsageError
 from nascore.records import Candidate, Direction, Objective, Status
 from nascore.seeding import isolated_random
 from nascore.testing import EvaluatorConformance, MemoryContext, toy_data
@@ -111,6 +111,13 @@ class TestConformance(EvaluatorConformance):
         space.name = "blocks:nasnet"
         return space
 
+    def _evaluator(self):
+        evaluator = super()._evaluator()
+        sampler = Draws()
+        sampler.setup(evaluator.space, OBJECTIVES, 0)
+        prepare(evaluator, sampler, 0)  # as the core does before it asks
+        return evaluator
+
 
 # ------------------------------------------------------------------------ rounds
 
@@ -173,7 +180,7 @@ def test_a_stream_gives_every_example_once_a_pass_in_new_orders():
     stream = Stream(split, 4, torch.Generator().manual_seed(0), "cpu", None)
     passes = [[stream().labels.tolist() for _ in range(2)] for _ in range(2)]
     assert [[len(batch) for batch in one] for one in passes] == [[4, 5]] * 2
-    flat = [sum(one, []) for one in passes]
+    flat = [[label for batch in one for label in batch] for one in passes]
     assert [sorted(one) for one in flat] == [list(range(9))] * 2
     assert flat[0] != flat[1]
 
@@ -190,6 +197,12 @@ def test_a_judgement_leaves_the_weights_and_repeats_itself():
     assert first.status is Status.COMPLETE
     assert first.objectives == again.objectives
     assert first.objectives["loss"] != other.objectives["loss"]
+
+
+def test_without_training_there_is_nothing_to_judge_by():
+    evaluator, _, space = made()
+    with pytest.raises(UsageError, match="serial executor"):
+        judge(evaluator, space)
 
 
 def test_batch_norm_is_calibrated_on_training_data():

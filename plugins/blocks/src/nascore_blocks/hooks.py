@@ -52,7 +52,9 @@ def nascore_cost_models() -> list[Component]:
 def nascore_datasets() -> list[Component]:
     """Real data."""
     return [
-        Component("digits", "1,797 scans of digits, 8x8, 10 classes, inside scikit-learn", "nascore_blocks.data:Digits"),
+        Component(
+            "digits", "1,797 scans of digits, 8x8, 10 classes, inside scikit-learn", "nascore_blocks.data:Digits"
+        ),
         Component("mnist", "70,000 digits, 28x28, 10 classes", "nascore_blocks.data:MNIST"),
         Component("fashion-mnist", "70,000 garments, 28x28, 10 classes", "nascore_blocks.data:FashionMNIST"),
         Component("cifar10", "60,000 photographs, 3x32x32, 10 classes", "nascore_blocks.data:CIFAR10"),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 import torch
 
 from nascore.contracts import Evaluator, Round
-from nascore.errors import SettingsError
+from nascore.errors import SettingsError, UsageError
 from nascore.options import make
 from nascore.records import Direction, Measurement, Metric, Status
 from nascore.seeding import derive_seed, isolated_random
@@ -231,7 +231,16 @@ class SharedWeights(Evaluator):
     # ------------------------------------------------------------------ judging
 
     def evaluate(self, candidate: Candidate, context: Context) -> Measurement:
-        """Accuracy and loss on ``valid`` of the candidate's paths; see :meth:`Evaluator.evaluate`."""
+        """Accuracy and loss on ``valid`` of the candidate's paths; see :meth:`Evaluator.evaluate`.
+
+        Raises:
+            UsageError: nothing was trained in this process.
+        """
+        if self.supernet is None:
+            raise UsageError(
+                "There are no shared weights in this process: they are trained where the search runs, "
+                "so a weight-sharing search needs the serial executor."
+            )
         supernet = self._made(context.device)
         genotype = cast("_SupernetSpace", self.space).structure(candidate.architecture)
         with pinned_threads(self.threads):
@@ -297,9 +306,14 @@ def _optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.op
     if recipe.optimizer == "sgd":
         kind, options["momentum"] = torch.optim.SGD, recipe.momentum
     try:
-        return kind(parameters, fused=True, **options)  # type: ignore[no-any-return]  # both are optimisers
+        made: torch.optim.Optimizer = kind(parameters, fused=True, **options)
     except RuntimeError:  # not in this version of torch
-        return kind(parameters, foreach=True, **options)  # type: ignore[no-any-return]  # both are optimisers
+        made = kind(parameters, foreach=True, **options)
+    if options.get("momentum"):
+        # torch's fused step fails where some weights have a buffer and some, which run for the first time, have none.
+        for parameter in parameters:
+            made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return made
 
 
 def _tensors(state: Any) -> list[Tensor]:

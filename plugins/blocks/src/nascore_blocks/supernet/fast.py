@@ -10,7 +10,6 @@ module.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,8 @@ from nascore_blocks.supernet.kernels import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nascore_blocks.supernet.cells import SuperCell
     from nascore_blocks.supernet.mix import Paths
 
@@ -135,7 +136,8 @@ def _term(name: str, module: Any, state: _State) -> tuple[str, Tensor, Tensor | 
         kind = "spread" if state.stride == 1 else "pointwise"
         return kind, depthwise(state.dilated, module[1].weight), module[2].weight.flatten(1)
     if isinstance(module, FactorisedReduction):
-        halves = torch.block_diag(module.even.weight.flatten(1), module.odd.weight.flatten(1))
+        even, odd = module.even.weight.flatten(1), module.odd.weight.flatten(1)
+        halves: Tensor = torch.block_diag(even, odd)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return "corners", state.corners, halves
     if "_pool_" in name:
         return "whole", state.pooled(name, module), None

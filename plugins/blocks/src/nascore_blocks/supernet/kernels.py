@@ -62,7 +62,7 @@ def depthwise(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
         weight: (channels, 1, kernel, kernel), kernel odd.
         stride: 1 or 2.
     """
-    out: Tensor = _Depthwise.apply(x, weight, stride)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    out: Tensor = _Depthwise.apply(x, weight, stride)
     return out
 
 
@@ -74,7 +74,7 @@ class _Depthwise(torch.autograd.Function):
         return torch.conv2d(x, weight, None, stride, weight.shape[-1] // 2, 1, weight.shape[0])
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch leaves it untyped
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=LAST)
@@ -152,14 +152,14 @@ def normalised_sum(inputs: list[Tensor], matrices: Tensor, weights: Tensor | Non
     """
     if weights is None:
         weights = matrices.new_ones(len(inputs))
-    out: Tensor = _Normalised.apply(False, eps, weights, matrices, *inputs)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    out: Tensor = _Normalised.apply(False, eps, weights, matrices, *inputs)
     return out
 
 
 def normalised_relus(inputs: list[Tensor], matrices: Tensor, eps: float = 1e-5) -> tuple[Tensor, ...]:
     """ReLU(BN(M_k d_k)) for each k; arguments as for :func:`normalised_sum`, done alike."""
     weights = matrices.new_ones(len(inputs))
-    out: tuple[Tensor, ...] = _Normalised.apply(True, eps, weights, matrices, *inputs)  # type: ignore[no-untyped-call]  # as above
+    out: tuple[Tensor, ...] = _Normalised.apply(True, eps, weights, matrices, *inputs)
     return out
 
 
@@ -192,7 +192,7 @@ class _Normalised(torch.autograd.Function):
         return images(out, inputs[0])
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch leaves it untyped
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         weights, matrices, means, through, scales, folded, *rest = ctx.saved_tensors
         maps = [rows(x) for x in rest[: ctx.count]]
@@ -237,7 +237,7 @@ def weighted_sum(inputs: list[Tensor], weights: Tensor | None) -> Tensor:
         for x in inputs[1:]:
             out = out + x
         return out
-    result: Tensor = _WeightedSum.apply(weights, *inputs)  # type: ignore[no-untyped-call]  # as above
+    result: Tensor = _WeightedSum.apply(weights, *inputs)
     return result
 
 
@@ -246,13 +246,13 @@ class _WeightedSum(torch.autograd.Function):
     def forward(ctx: Any, weights: Tensor, *inputs: Tensor) -> Tensor:
         ctx.factors = weights.tolist()
         ctx.save_for_backward(*(inputs if weights.requires_grad else ()))
-        out = inputs[0] * ctx.factors[0]
+        out: Tensor = inputs[0] * ctx.factors[0]
         for x, factor in zip(inputs[1:], ctx.factors[1:], strict=True):
             out.add_(x, alpha=factor)
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch leaves it untyped
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         of_weights = None
         if ctx.needs_input_grad[0]:

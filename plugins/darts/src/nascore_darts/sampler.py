@@ -1,0 +1,180 @@
+"""DARTS: Liu, Simonyan and Yang 2019, arXiv:1806.09055, algorithm 1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from nascore.contracts import Sampler
+from nascore.errors import SettingsError, nearest
+from nascore.records import Candidate
+from nascore.seeding import derive_seed
+from nascore_blocks.supernet.mix import Softmax
+from nascore_blocks.supernet.policy import Policy
+from nascore_darts.gradients import exact, finite_difference, first_order, sgd_velocity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nascore.contracts import History, SearchSpace, View
+    from nascore.records import Architecture, Objective
+    from nascore_blocks.supernet.mix import Mixture
+    from nascore_blocks.supernet.policy import Batch, Shared
+    from nascore_blocks.supernet.wiring import Wiring
+
+ORDERS = ("first", "second", "exact")
+
+
+class _Derives(Protocol):
+    """What DARTS needs of a space with a supernet."""
+
+    wiring: Wiring
+    kinds: tuple[str, ...]
+
+    def derive(self, weights: Mapping[str, Tensor]) -> Architecture: ...
+
+
+class Alphas(Policy):
+    """The relaxed architecture, and its steps: alpha (edges, ops) for each kind of cell."""
+
+    def __init__(self, alphas: dict[str, Tensor], optimizer: torch.optim.Optimizer, order: str) -> None:
+        self.alphas, self.optimizer, self.order = alphas, optimizer, order
+        self.ended = False
+        self._softmax = Softmax()
+
+    def mix(self, shared: Shared) -> Mixture:
+        """Equation 2: each op weighs softmax(alpha)."""
+        return {kind: self._softmax(a, shared.wiring, shared.generator) for kind, a in self.alphas.items()}
+
+    def iterate(self, shared: Shared) -> None:
+        """Algorithm 1: a step of alpha on a validation batch, then a step of the weights on a training batch."""
+        train, valid = shared.train_batch(), shared.valid_batch()
+        gradients = self.gradient(shared, train, valid)
+        for alpha, gradient in zip(self.alphas.values(), gradients, strict=True):
+            alpha.grad = gradient
+        self.optimizer.step()
+        shared.step({kind: paths.detached() for kind, paths in self.mix(shared).items()}, train)
+
+    def gradient(self, shared: Shared, train: Batch, valid: Batch) -> list[Tensor]:
+        """Of the validation loss with respect to each alpha, of the order that is set."""
+        alphas, weights = list(self.alphas.values()), shared.parameters
+        if self.order == "first":
+            with shared.frozen():
+                return first_order(lambda: shared.loss(self.mix(shared), valid), alphas)
+        velocity = sgd_velocity(shared.optimizer, weights)
+        if self.order == "second":
+            return finite_difference(
+                lambda: shared.loss(self.mix(shared), train),
+                lambda: shared.loss(self.mix(shared), valid),
+                weights, alphas, velocity, shared.rate,
+            )  # fmt: skip
+        names = [name for name, _ in shared.supernet.named_parameters()]
+
+        def loss(values: Sequence[Tensor], batch: Batch) -> Tensor:
+            given = dict(zip(names, values, strict=True))
+            logits = functional_call(shared.supernet, given, (batch.inputs, self.mix(shared)))
+            return torch.nn.functional.cross_entropy(logits, batch.labels)
+
+        fast, shared.supernet.fast = shared.supernet.fast, False  # its arithmetic has first derivatives only
+        found = exact(lambda w: loss(w, train), lambda w: loss(w, valid), weights, alphas, velocity, shared.rate)
+        shared.supernet.fast = fast
+        return found
+
+    def weights(self) -> dict[str, Tensor]:
+        """Kind of cell -> softmax(alpha), (edges, ops)."""
+        return {kind: torch.softmax(a.detach(), dim=-1) for kind, a in self.alphas.items()}
+
+    def end_round(self, shared: Shared) -> Mapping[str, float]:
+        """Mean entropy of an edge (nats): ln(ops) at first, falling as alpha decides."""
+        weights = torch.cat(list(self.weights().values()))
+        return {"alphas_entropy": float(torch.special.entr(weights).sum(-1).mean())}
+
+    def end(self) -> None:
+        """Alpha changes no more, so there is nothing new to propose."""
+        self.ended = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Alphas and their Adam."""
+        return {"alphas": {k: a.detach() for k, a in self.alphas.items()}, "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state."""
+        with torch.no_grad():
+            for kind, alpha in self.alphas.items():
+                alpha.copy_(state["alphas"][kind])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+class DARTS(Sampler):
+    """Relax the choice of ops to a softmax, descend on alpha by the validation loss, keep the strongest.
+
+    Each round of the evaluator ``blocks:supernet`` is followed by a trial: the architecture of the
+    two strongest edges into each node, each with its strongest op but ``none``.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"supernet", "shared_weights"})
+    provides: ClassVar[frozenset[str]] = frozenset({"policy"})
+
+    def __init__(
+        self,
+        order: str = "first",
+        learning_rate: float = 3e-4,
+        beta1: float = 0.5,
+        beta2: float = 0.999,
+        weight_decay: float = 1e-3,
+        spread: float = 1e-3,
+    ) -> None:
+        """Set the steps of alpha; the defaults are the paper's.
+
+        Args:
+            order: ``first`` (the paper's xi = 0), ``second`` (by finite differences, as the paper), or
+                ``exact`` (second order by automatic differentiation; slower, for study).
+            learning_rate: of Adam on alpha, > 0.
+            beta1, beta2: of Adam, in [0, 1).
+            weight_decay: on alpha, >= 0; added to the gradient.
+            spread: standard deviation of alpha at the start, >= 0.
+
+        Raises:
+            SettingsError: a value that is not allowed.
+        """
+        if order not in ORDERS:
+            raise SettingsError(f"order is {order!r}; {nearest(order, ORDERS)}.")
+        for name, value, holds in (
+            ("learning_rate", learning_rate, learning_rate > 0),
+            ("beta1", beta1, 0 <= beta1 < 1),
+            ("beta2", beta2, 0 <= beta2 < 1),
+            ("weight_decay", weight_decay, weight_decay >= 0),
+            ("spread", spread, spread >= 0),
+        ):
+            if not holds:
+                raise SettingsError(f"{name} is {value}; see `nascore plugins show darts` for its range.")
+        self.order, self.spread = order, spread
+        self.options = {"lr": learning_rate, "betas": (beta1, beta2), "weight_decay": weight_decay}
+        self._last: int | None = None
+
+    def setup(self, space: SearchSpace, objectives: Sequence[Objective], seed: int) -> None:
+        """Draw alpha around 0; see :meth:`nascore.contracts.Sampler.setup`."""
+        super().setup(space, objectives, seed)
+        cells = cast("_Derives", space)
+        generator = torch.Generator().manual_seed(derive_seed(seed, "alphas"))
+        size = (len(cells.wiring.edges), len(cells.wiring.ops))
+        alphas = {k: (self.spread * torch.randn(size, generator=generator)).requires_grad_() for k in cells.kinds}
+        optimizer = torch.optim.Adam(list(alphas.values()), **self.options)  # type: ignore[arg-type]  # mixed values
+        self.policy = Alphas(alphas, optimizer, self.order)
+
+    def ask(self, view: View) -> Candidate | None:
+        """The architecture that alpha stands for now; nothing once the training is over."""
+        if self.policy.ended:
+            return None
+        return Candidate(cast("_Derives", self.space).derive(self.policy.weights()), origin="strongest edges")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Alphas and their Adam."""
+        return self.policy.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any], history: History) -> None:
+        """Go back to a saved state."""
+        self.policy.load_state_dict(state)

@@ -1,0 +1,102 @@
+"""A search that is stopped at any point and resumed is the same search, bit for bit."""
+
+import pytest
+
+import nascore
+import nascore.loop
+from nascore_blocks.spaces import DARTSSpace
+from nascore_blocks.weight_sharing import SharedWeights
+from nascore_proxylessnas import gates
+from nascore_proxylessnas.sampler import ProxylessNAS
+
+OPS = ("max_pool_3x3", "skip_connect", "sep_conv_3x3")
+
+
+class Stop(BaseException):
+    """Ends a search as abruptly as a kill does: nothing in the core catches it."""
+
+
+def fresh(variant="gradient", cost="latency_ms"):
+    return {
+        "space": DARTSSpace(blocks=2, ops=OPS, channels=4, cells=1, reductions=1),
+        "sampler": ProxylessNAS(variant, learning_rate=0.2, every=1, warm_up=1, cost=cost, samples=3),
+        "evaluator": SharedWeights(rounds=5, steps=2, batch_size=16, calibration=1),
+        "data": "blocks:digits",
+    }
+
+
+def search(parts, folder):
+    return nascore.search(**parts, costs=["blocks:params"], trials=4, tracking="off", out=folder)
+
+
+def stopping(evaluator, at):
+    """The evaluator, dying in the middle of its ``at``-th piece of work (rounds and evaluations)."""
+    calls = iter(range(10**9))
+
+    def die(method):
+        def wrapped(*arguments):
+            result = method(*arguments)  # the work is done, and lost
+            if next(calls) == at:
+                raise Stop
+            return result
+
+        return wrapped
+
+    evaluator.evaluate, evaluator.prepare = die(evaluator.evaluate), die(evaluator.prepare)
+    return evaluator
+
+
+def outcome(result, parts):
+    trials = [(t.number, t.architecture.key, dict(t.objectives), t.value("params"), t.seed) for t in result.history]
+    states = parts["sampler"].state_dict(), parts["evaluator"].state_dict()
+    return trials, [tensor.tolist() for state in states for tensor in tensors(state)]
+
+
+def tensors(state):
+    if hasattr(state, "tolist"):
+        return [state]
+    values = state.values() if isinstance(state, dict) else state if isinstance(state, (list, tuple)) else ()
+    return [tensor for value in values for tensor in tensors(value)]
+
+
+@pytest.fixture
+def ageing_clock(monkeypatch):
+    """Latencies that are others at each measurement, as real ones are; says how many were taken."""
+    taken = []
+
+    def latency(shape, device):
+        taken.append(shape)
+        return 1.0 + len(taken) % 7
+
+    monkeypatch.setattr(gates, "latency_ms", latency)
+    monkeypatch.setattr(nascore.loop, "CHECKPOINT_SECONDS", 0.0)
+    return taken
+
+
+@pytest.mark.parametrize("variant", ["gradient", "reinforce"])
+def test_a_search_stopped_anywhere_and_resumed_is_the_same_search(tmp_path, ageing_clock, variant):
+    parts = fresh(variant, "macs")
+    whole = outcome(search(parts, tmp_path / "whole"), parts)
+    assert len({objectives["loss"] for _, _, objectives, *_ in whole[0]}) == 4
+    for at in (0, 1, 3, 8):
+        folder = tmp_path / f"stopped-{at}"
+        stopped = fresh(variant, "macs")
+        with pytest.raises(Stop):
+            search({**stopped, "evaluator": stopping(stopped["evaluator"], at)}, folder)
+        again = fresh(variant, "macs")
+        del again["data"]
+        assert outcome(nascore.resume(folder, **again), again) == whole, f"stopped at {at}"
+
+
+def test_a_resumed_search_goes_on_with_the_latencies_that_were_measured(tmp_path, ageing_clock):
+    stopped = fresh()
+    with pytest.raises(Stop):
+        search({**stopped, "evaluator": stopping(stopped["evaluator"], 4)}, tmp_path / "run")
+    measured = len(ageing_clock)
+    table = {kind: costs.tolist() for kind, costs in stopped["sampler"].policy.table.items()}
+    again = fresh()
+    del again["data"]
+    nascore.resume(tmp_path / "run", **again)
+    assert measured > 0
+    assert len(ageing_clock) == measured
+    assert {kind: costs.tolist() for kind, costs in again["sampler"].policy.table.items()} == table
