@@ -27,7 +27,9 @@ import tempfile
 import textwrap
 import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,7 @@ SET_UP = 2
 """The first commands of README.md, which install everything and which `.ci/run` runs."""
 TIMEOUT = 300
 """Seconds that one command may take."""
+PAGES_AT_A_TIME = min(2, os.cpu_count() or 1)
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>```+)(?P<language>\w*) *\n(?P<body>.*?)^ *(?P=ticks) *$", re.M | re.S)
 _NOT_RUN = re.compile(r"<!-- not run: +(?!--)\S(?:(?!-->).)*-->\s*\Z", re.S)
@@ -130,7 +133,7 @@ def try_page(page: Path, scratch: Path) -> str:
     begun = time.monotonic()
     done = subprocess.run(
         [sys.executable, __file__, "--run", str(page)],
-        cwd=folder, env=_environment(scratch), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        cwd=folder, env=_environment(scratch / f"{folder.name}-site"), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
     kinds = [step.kind for step in steps(page.read_text(encoding="utf-8"))]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("shell", "python", "file", "skip") if kind in kinds)
@@ -139,22 +142,19 @@ def try_page(page: Path, scratch: Path) -> str:
     return f"{name}:\n{textwrap.indent(done.stdout[-6000:], '    ')}" if done.returncode else ""
 
 
-def _environment(scratch: Path) -> dict[str, str]:
-    """The commands of this Python first; what a page installs goes to the scratch folder, and is found there."""
-    site = scratch / "site"
-    if not site.is_dir():
-        site.mkdir()
-        (site / "sitecustomize.py").write_text("import site, pathlib\nsite.addsitedir(pathlib.Path(__file__).parent)\n")
+def _environment(site: Path) -> dict[str, str]:
+    """The commands of this Python first; what a page installs goes to ``site``, and is found there."""
+    site.mkdir()
+    (site / "sitecustomize.py").write_text("import site, pathlib\nsite.addsitedir(pathlib.Path(__file__).parent)\n")
+    kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     return {
-        **os.environ,
+        **kept,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")])),
         "PIP_TARGET": str(site),
         "PIP_NO_DEPS": "1",  # the plugins that a page makes need only what is here already
         "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it the other way round: no isolation, so no download
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        # One file for all pages: MLflow takes some seconds to make its tables.
-        "MLFLOW_TRACKING_URI": f"sqlite:///{scratch / 'mlflow.db'}",
         "OMP_NUM_THREADS": "1",
         "MPLBACKEND": "Agg",
         "NO_COLOR": "1",
@@ -232,7 +232,8 @@ def main(wanted: list[str]) -> int:
     scratch = Path(tempfile.mkdtemp(prefix="nascore-docs-"))
     begun = time.monotonic()
     try:
-        problems += filter(None, [try_page(page, scratch) for page in pages])
+        with ThreadPoolExecutor(PAGES_AT_A_TIME) as pool:
+            problems += filter(None, pool.map(try_page, pages, repeat(scratch)))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     for problem in problems:
