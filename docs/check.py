@@ -133,7 +133,8 @@ def try_page(page: Path, scratch: Path) -> str:
     begun = time.monotonic()
     done = subprocess.run(
         [sys.executable, __file__, "--run", str(page)],
-        cwd=folder, env=_environment(scratch / f"{folder.name}-site"), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        cwd=folder, env=_environment(scratch / f"{folder.name}-site"), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
     kinds = [step.kind for step in steps(page.read_text(encoding="utf-8"))]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("shell", "python", "file", "skip") if kind in kinds)
