@@ -131,9 +131,10 @@ def try_page(page: Path, scratch: Path) -> str:
     folder = scratch / name.replace("/", "-").removesuffix(".md")
     folder.mkdir(parents=True)
     begun = time.monotonic()
+    environment = _environment(scratch / f"{folder.name}-site")
     done = subprocess.run(
         [sys.executable, __file__, "--run", str(page)],
-        cwd=folder, env=_environment(scratch / f"{folder.name}-site"), text=True,
+        cwd=folder, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
     kinds = [step.kind for step in steps(page.read_text(encoding="utf-8"))]

@@ -65,9 +65,8 @@ def watched(policy):
 @pytest.mark.parametrize("cost", ["none", "params"])
 def test_probabilities_of_ops_that_were_not_drawn_stay(cost):  # P1
     policy, shared = started(learning_rate=0.3, spread=1.0, cost=cost, weight=1.0).policy, shared_of()
-    for kind, alpha in policy.alphas.items():
-        policy.alphas[kind] = alpha.detach().double().requires_grad_()
-    policy.optimizer = torch.optim.Adam(list(policy.alphas.values()), lr=0.3, betas=(0.0, 0.999))
+    for alpha in policy.alphas.values():
+        alpha.data = alpha.data.double()  # in place: the optimiser is the sampler's own
     slopes = {kind: torch.randn(a.shape, dtype=torch.float64) for kind, a in policy.alphas.items()}
     shared.loss = lambda mixture, batch: sum((paths.weights * slopes[k]).sum() for k, paths in mixture.items())
     seen = watched(policy)
