@@ -123,7 +123,9 @@ class TrialLoop:
         self._prepare(number)
         rng = random.Random(derive_seed(self.search.settings.seed, "ask", number))
         candidate = self.parts.sampler.ask(View(number, rng, self.history, self.search.settings.trials))
-        if candidate is not None:
+        if candidate is None:
+            self._prepared = -1  # the next ask, perhaps after a resume, lets the evaluator say again that it is done
+        else:
             self.asked += 1
         return candidate
 

@@ -223,6 +223,33 @@ def test_a_sampler_with_nothing_more_to_propose_ends_the_search(tmp_path):
     assert "nothing more" in result.reason
 
 
+class Ending(Learner):
+    """Proposes nothing once the evaluator has said that its training is over; keeps that nowhere."""
+
+    ended = False
+
+    def ask(self, view):
+        return None if self.ended else super().ask(view)
+
+
+class ThreeRounds(Rounds):
+    def prepare(self, sampler, context):
+        if self.rounds == 5:  # three candidates, after a warm-up of three rounds
+            sampler.ended = True
+            return nascore.Round()
+        return super().prepare(sampler, context)
+
+
+def test_an_ended_training_is_not_asked_once_more_after_a_resume(tmp_path):
+    arguments = parts(sampler=Ending(), evaluator=ThreeRounds(), trials=9, out=tmp_path / "run")
+    whole = nascore.search(**arguments)
+    assert len(whole.history) == 3
+    again = nascore.resume(
+        tmp_path / "run", trials=12, space=Letters(), sampler=Ending(), evaluator=ThreeRounds(), data=NoData()
+    )
+    assert outcome(again) == outcome(whole)
+
+
 def test_time_ends_a_search(tmp_path):
     result = nascore.search(**parts(time=0.3, out=tmp_path / "run"))
     assert "0.3 seconds" in result.reason

@@ -7,12 +7,12 @@ from nascore.hooks import Component, Method, hookimpl
 PAPER = "arXiv:1806.09055"
 
 QUICK = {
-    "trials": 15,
+    "trials": 12,
     "sampler.learning_rate": 3e-3,
     "space.blocks": 3,
     "space.cells": 1,
     "space.channels": 8,
-    "evaluator.rounds": 15,
+    "evaluator.rounds": 12,
     "evaluator.learning_rate": 0.05,
 }
 """One to two minutes on one core, on digits."""
