@@ -7,7 +7,7 @@ import torch
 
 from nascore.errors import SettingsError
 from nascore.history import TrialHistory
-from nascore.records import Direction, Objective
+from nascore.records import Architecture, Candidate, Direction, Objective, Status, Trial
 from nascore.seeding import isolated_random
 from nascore.testing import MemoryContext, toy_data
 from nascore.testing.driver import through_checkpoint
@@ -167,3 +167,12 @@ def test_alpha_starts_near_zero_by_the_seed_and_no_other_random_number_moves():
 def test_a_setting_that_cannot_be_is_refused(options, message):
     with pytest.raises(SettingsError, match=message):
         DARTS(**options)
+
+
+def test_the_answer_is_the_last_architecture_that_keeps_the_constraints():
+    history = TrialHistory(OBJECTIVES)
+    for number, (accuracy, violation) in enumerate([(0.9, -1.0), (0.2, -1.0), (0.8, 1.0)]):
+        candidate = Candidate(Architecture("darts", {}, str(number)))
+        history.add(Trial(number, candidate, Status.COMPLETE, {"accuracy": accuracy}, violations={"params": violation}))
+    assert DARTS().recommend(history).number == 1
+    assert DARTS().recommend(TrialHistory(history.objectives)) is None

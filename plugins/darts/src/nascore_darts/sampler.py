@@ -10,6 +10,7 @@ from torch.func import functional_call
 
 from nascore.contracts import Sampler
 from nascore.errors import SettingsError, nearest
+from nascore.history import eligible
 from nascore.records import Candidate
 from nascore.seeding import derive_seed
 from nascore_blocks.supernet.mix import Softmax
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nascore.contracts import History, SearchSpace, View
-    from nascore.records import Architecture, Objective
+    from nascore.records import Architecture, Objective, Trial
     from nascore_blocks.supernet.mix import Mixture
     from nascore_blocks.supernet.policy import Batch, Shared
     from nascore_blocks.supernet.wiring import Wiring
@@ -153,7 +154,6 @@ class DARTS(Sampler):
                 raise SettingsError(f"{name} is {value}; see `nascore plugins show darts` for its range.")
         self.order, self.spread = order, spread
         self.options = {"lr": learning_rate, "betas": (beta1, beta2), "weight_decay": weight_decay}
-        self._last: int | None = None
 
     def setup(self, space: SearchSpace, objectives: Sequence[Objective], seed: int) -> None:
         """Draw alpha around 0; see :meth:`nascore.contracts.Sampler.setup`."""
@@ -170,6 +170,13 @@ class DARTS(Sampler):
         if self.policy.ended:
             return None
         return Candidate(cast("_Derives", self.space).derive(self.policy.weights()), origin="strongest edges")
+
+    def recommend(self, history: History) -> Trial | None:
+        """The last architecture that breaks no constraint: alpha decides, not the shared weights' accuracy.
+
+        Weights that learnt in a sum of all ops rank single paths badly, and the early ones worst.
+        """
+        return next((trial for trial in reversed(list(history)) if eligible(trial)), None)
 
     def state_dict(self) -> dict[str, Any]:
         """Alphas and their Adam."""
