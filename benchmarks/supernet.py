@@ -35,7 +35,7 @@ from nascore_blocks.supernet.policy import Batch, Shared
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nascore_blocks.supernet.network import Supernet
+    from nascore_blocks.supernet.network import CellSupernet
     from nascore_darts.sampler import Alphas
 
 SIZES = {
@@ -47,9 +47,9 @@ RATE, MOMENTUM, DECAY, CLIP = 0.025, 0.9, 3e-4, 5.0
 
 
 class Plain(nn.Module):
-    """The supernet run the plain way; holds the modules of a :class:`Supernet` and its alphas."""
+    """The supernet run the plain way; holds the modules of a :class:`CellSupernet` and its alphas."""
 
-    def __init__(self, supernet: Supernet, alphas: dict[str, Tensor]) -> None:
+    def __init__(self, supernet: CellSupernet, alphas: dict[str, Tensor]) -> None:
         super().__init__()
         self.supernet = supernet
         self.alphas = nn.ParameterDict({kind: alpha.detach().clone() for kind, alpha in alphas.items()})
@@ -125,7 +125,9 @@ class PlainSearch:
             alpha.grad = moved.grad - RATE * (plus - minus) / (2 * epsilon)
 
 
-def parts(size: dict[str, int], order: str, dtype: torch.dtype = torch.float32) -> tuple[Supernet, Alphas, list[Batch]]:
+def parts(
+    size: dict[str, int], order: str, dtype: torch.dtype = torch.float32
+) -> tuple[CellSupernet, Alphas, list[Batch]]:
     """A supernet, its alphas, and two batches of noise."""
     from nascore_darts.sampler import DARTS
 
@@ -145,7 +147,7 @@ def parts(size: dict[str, int], order: str, dtype: torch.dtype = torch.float32) 
     return supernet, policy, batches
 
 
-def fast_search(supernet: Supernet, policy: Alphas, batches: Sequence[Batch]) -> Callable[[], None]:
+def fast_search(supernet: CellSupernet, policy: Alphas, batches: Sequence[Batch]) -> Callable[[], None]:
     """One iteration of nascore's own DARTS."""
     optimizer = torch.optim.SGD(supernet.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY, fused=True)
     recipe = Recipe(learning_rate=RATE, clip=CLIP)
@@ -154,7 +156,7 @@ def fast_search(supernet: Supernet, policy: Alphas, batches: Sequence[Batch]) ->
     return lambda: policy.iterate(shared)
 
 
-def plain_search(supernet: Supernet, policy: Alphas, batches: Sequence[Batch], order: str) -> Callable[[], None]:
+def plain_search(supernet: CellSupernet, policy: Alphas, batches: Sequence[Batch], order: str) -> Callable[[], None]:
     """One iteration of the baseline."""
     search = PlainSearch(Plain(supernet, policy.alphas), order)
     return lambda: search.step(*batches)

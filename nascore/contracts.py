@@ -16,8 +16,12 @@ word               provided by    meaning
 ``module``         search space   ``build`` returns a ``torch.nn.Module``
 ``images``         data set       inputs of shape (channels, height, width)
 ``labels``         data set       integer class labels
+``tokens``         data set       inputs are sequences of token numbers (time,), labels the next tokens
 ``curve``          evaluator      calls ``context.report`` as it goes, so that it can be pruned
 ``retrain``        evaluator      has ``retrain(space, architecture, context)``
+``supernet``       search space   has a supernet: ``nascore_blocks.supernet.base.SupernetSpace``
+``shared_weights`` evaluator      trains shared weights in ``prepare``, as the sampler's policy says
+``policy``         sampler        has ``policy``: a ``nascore_blocks.supernet.policy.Policy``
 =================  =============  ===================================================================
 
 A plugin may invent further words; the core only compares them.
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from nascore.records import Candidate, Cost, Json, Measurement, Metric, Objective, Option, Trial
+    from nascore.records import Candidate, Constraint, Cost, Json, Measurement, Metric, Objective, Option, Trial
 
     Choose = Callable[[str, Sequence[Option]], Any]
 
@@ -203,6 +207,10 @@ class History(ABC):
         """The complete trials at full fidelity that no other one dominates, by number."""
 
 
+def _unlimited(architecture: Architecture) -> float:
+    return 0.0
+
+
 @dataclass(frozen=True)
 class View:
     """What a sampler sees when it is asked.
@@ -213,16 +221,44 @@ class View:
             has no random state of its own to save.
         history: everything told so far.
         trials: the budget, in trials; None where only time ends the search.
+        excess: how far an architecture breaks the constraints on costs: 0 where all hold, else the sum of
+            what it is over each limit, as a share of it. Prices the architecture, without training.
     """
 
     number: int
     rng: random.Random
     history: History
     trials: int | None = None
+    excess: Callable[[Architecture], float] = _unlimited
+
+    def within(self, propose: Callable[[], Architecture], tries: int = 100) -> Architecture:
+        """The first proposal that breaks no constraint; after ``tries`` of them the nearest.
+
+        Args:
+            propose: draws a candidate.
+            tries: how often at most, >= 1.
+        """
+        nearest = propose()
+        least = self.excess(nearest)
+        for _ in range(tries - 1):
+            if least <= 0:
+                break
+            proposed = propose()
+            excess = self.excess(proposed)
+            if excess < least:
+                nearest, least = proposed, excess
+        return nearest
 
 
 class Sampler(ABC):
-    """Chooses what to evaluate next."""
+    """Chooses what to evaluate next.
+
+    Attributes:
+        constraints: of the search; set by the core before :meth:`setup`. :attr:`View.excess` says how far
+            an architecture breaks them.
+    """
+
+    constraints: tuple[Constraint, ...] = ()
 
     requires: ClassVar[frozenset[str]] = frozenset()
     provides: ClassVar[frozenset[str]] = frozenset()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from nascore.contracts import Evaluator, Job, View
 from nascore.errors import PluginError, RunError
 from nascore.judge import WorkContext
+from nascore.limits import Limits
 from nascore.seeding import derive_seed, isolated_random
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class TrialLoop:
         self._known: dict[Any, int] = {}
         self._has_rounds = type(search.parts.evaluator).prepare is not Evaluator.prepare
         self._in_flight = 0
+        settings = search.settings
+        self._limits = Limits(search.parts, settings.device, search.run, settings.seed)
 
     @property
     def wall_seconds(self) -> float:
@@ -122,7 +125,7 @@ class TrialLoop:
         number = self.asked
         self._prepare(number)
         rng = random.Random(derive_seed(self.search.settings.seed, "ask", number))
-        candidate = self.parts.sampler.ask(View(number, rng, self.history, self.search.settings.trials))
+        candidate = self.parts.sampler.ask(View(number, rng, self.history, self.search.settings.trials, self._limits))
         if candidate is None:
             self._prepared = -1  # the next ask, perhaps after a resume, lets the evaluator say again that it is done
         else:

@@ -191,6 +191,7 @@ class Workshop:
         data = dataset.load(settings.seed)
         space.setup(data.task)
         evaluator.setup(space, data.for_search())
+        sampler.constraints = constraints
         sampler.setup(space, objectives, settings.seed)
         return Parts(space, sampler, evaluator, data, costs, objectives, constraints)
 

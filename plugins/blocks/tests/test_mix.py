@@ -15,9 +15,9 @@ from nascore_blocks.supernet.mix import (
     keep_other_probabilities,
     logit_gradient,
 )
-from nascore_blocks.supernet.wiring import Place, Wiring
+from nascore_blocks.supernet.wiring import CellWiring, Place, Row
 
-CELL = Wiring(2, 1, ("max_pool_3x3", "skip_connect", "sep_conv_3x3", "none"))
+CELL = CellWiring(2, 1, ("max_pool_3x3", "skip_connect", "sep_conv_3x3", "none"))
 LOGITS = torch.tensor([1.0, 0.0, -1.0, 0.5])
 
 
@@ -27,15 +27,15 @@ def generator(seed=0):
 
 def many(rows, wiring=CELL):
     """A wiring with one node and ``rows`` edges, to draw often at once."""
-    return Wiring(1, rows // 2, wiring.ops)
+    return CellWiring(1, rows // 2, wiring.ops)
 
 
 def test_a_wiring_names_every_edge_once():
     assert CELL.edges == (Place(2, 0, 0), Place(2, 0, 1), Place(3, 0, 0), Place(3, 0, 1), Place(3, 0, 2))
     assert CELL.into == {2: (0, 1), 3: (2, 3, 4)}
     assert [CELL.paths_into(edge) for edge in range(5)] == [6, 6, 9, 9, 9]
-    assert len(Wiring(4, 1, CELL.ops).edges) == 14  # DARTS
-    assert len(Wiring(5, 2, CELL.ops).edges) == 2 * (2 + 3 + 4 + 5 + 6)  # NASNet
+    assert len(CellWiring(4, 1, CELL.ops).edges) == 14  # DARTS
+    assert len(CellWiring(5, 2, CELL.ops).edges) == 2 * (2 + 3 + 4 + 5 + 6)  # NASNet
 
 
 # ------------------------------------------------------------------------ One-Shot
@@ -44,7 +44,7 @@ def test_a_wiring_names_every_edge_once():
 @pytest.mark.parametrize(("k", "each"), [(2, 0.2236), (3, 0.3684), (5, 0.5493), (7, 0.6518)])
 def test_all_paths_into_a_node_are_dropped_with_probability_r(k, each):
     r, draws = 0.05, 8000
-    wiring = Wiring(k - 1, 1, ("skip_connect", "none"))  # the last node has k edges of one op
+    wiring = CellWiring(k - 1, 1, ("skip_connect", "none"))  # the last node has k edges of one op
     last = wiring.into[k]
     assert [wiring.paths_into(edge) for edge in last] == [k] * k
     seeded = generator()
@@ -170,3 +170,20 @@ def test_the_two_path_update_leaves_the_other_probabilities():
     assert not torch.allclose(old, torch.softmax(after, -1), atol=1e-3)
     # The pair's own proportions are those of the step.
     assert torch.allclose(kept.gather(1, pairs).diff(dim=1), after.gather(1, pairs).diff(dim=1))
+
+
+def test_an_op_that_an_edge_may_not_have_is_never_mixed_in():
+    wiring = Row(2, ("small", "large", "none"), (("small", "large"), ("small", "large", "none")))
+    assert wiring.everything == ((0, 1), (0, 1))
+    logits = torch.tensor([[0.0, 0.0, 9.0], [0.0, 0.0, 9.0]], requires_grad=True)
+    for paths in (Softmax()(logits, wiring, generator()), Concrete(0.5)(logits, wiring, generator())):
+        assert float(paths.weights[0, 2]) == 0.0
+        assert float(paths.weights[1, 2]) > 0.3
+    assert Softmax()(logits, wiring, generator()).weights[0].tolist() == [0.5, 0.5, 0.0]
+    seeded = generator()
+    for _ in range(50):
+        assert SinglePath()(logits, wiring, seeded).active[0] != ()
+        assert set(BinaryGates()(logits, wiring, seeded).drawn[0].tolist()) == {0, 1}
+    (gradient,) = torch.autograd.grad(Softmax()(logits, wiring, None).weights[0, 0], logits)
+    assert torch.isfinite(gradient).all()
+    assert gradient[0, 2] == 0.0

@@ -9,7 +9,7 @@ from nascore.contracts import Task
 from nascore.seeding import derive_seed
 from nascore_blocks.costs import count_macs, count_params
 from nascore_blocks.spaces import DARTSSpace
-from nascore_blocks.supernet.prices import OpShape, expected_cost, macs, op_shapes, params, price_table
+from nascore_blocks.supernet.prices import OpShape, expected_cost, macs, params, price_table
 
 TASKS = [Task("small", (1, 8, 8), 10), Task("odd", (3, 13, 9), 10), Task("photo", (3, 96, 96), 10)]
 
@@ -58,7 +58,7 @@ def test_a_separable_convolution_costs_what_the_formula_says():
 def test_stride_and_channels_are_those_of_the_place():
     task = TASKS[0]
     supernet = space_of(task).supernet(task)
-    found = {(kind, edge, shape) for kind, edge, op, shape in op_shapes(supernet) if shape.op == "sep_conv_3x3"}
+    found = {(kind, edge, shape) for kind, edge, op, shape in supernet.priced_ops() if shape.op == "sep_conv_3x3"}
     edges = {place: number for number, place in enumerate(supernet.wiring.edges)}
     into_first = next(number for place, number in edges.items() if place.node == 2 and place.input == 0)
     inside = next(number for place, number in edges.items() if place.node == 3 and place.input == 2)

@@ -13,7 +13,7 @@ from nascore_blocks.spaces import DARTSSpace, NASNetSpace
 from nascore_blocks.supernet.calibrate import recalibrate
 from nascore_blocks.supernet.discrete import strongest_nodes
 from nascore_blocks.supernet.mix import BinaryGates, Concrete, PathDropout, Paths, SinglePath, Softmax
-from nascore_blocks.supernet.wiring import Wiring
+from nascore_blocks.supernet.wiring import CellWiring
 
 SPACES = {
     "darts": lambda: DARTSSpace(blocks=3, channels=4, cells=1),
@@ -203,7 +203,7 @@ OPS = ("skip_connect", "sep_conv_3x3", "none")
 
 def test_a_node_keeps_its_two_strongest_edges_and_never_none():
     weights = torch.tensor([[0.1, 0.2, 0.7], [0.3, 0.1, 0.6], [0.5, 0.4, 0.1], [0.01, 0.02, 0.97], [0.3, 0.6, 0.1]])
-    assert strongest_nodes(Wiring(2, 1, OPS), weights) == (
+    assert strongest_nodes(CellWiring(2, 1, OPS), weights) == (
         (Edge("sep_conv_3x3", 0), Edge("skip_connect", 1)),
         (Edge("skip_connect", 0), Edge("sep_conv_3x3", 2)),
     )
@@ -212,7 +212,7 @@ def test_a_node_keeps_its_two_strongest_edges_and_never_none():
 def test_with_two_slots_each_keeps_its_strongest_edge():
     weights = torch.tensor([[0.1, 0.2, 0.7], [0.3, 0.1, 0.6], [0.1, 0.4, 0.5], [0.35, 0.02, 0.63]])
     expected = ((Edge("skip_connect", 1), Edge("sep_conv_3x3", 0)),)
-    assert strongest_nodes(Wiring(1, 2, OPS), weights) == expected
+    assert strongest_nodes(CellWiring(1, 2, OPS), weights) == expected
 
 
 @EVERY_SPACE

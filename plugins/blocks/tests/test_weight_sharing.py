@@ -33,13 +33,12 @@ class Half(Policy):
     """All ops at once, equally; counts what it is asked for."""
 
     def __init__(self, space):
-        self.wiring, self.kinds = space.wiring, space.kinds
+        self.wirings = space.wirings
         self.iterations, self.ended, self.poison = 0, 0, ()
         self.seen = []
 
     def mix(self, shared):
-        logits = torch.zeros(len(self.wiring.edges), len(self.wiring.ops))
-        return {kind: Softmax()(logits, self.wiring, shared.generator) for kind in self.kinds}
+        return {kind: Softmax()(torch.zeros(w.size), w, shared.generator) for kind, w in self.wirings.items()}
 
     def iterate(self, shared):
         super().iterate(shared)

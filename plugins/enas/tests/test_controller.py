@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nascore.seeding import isolated_random
-from nascore_blocks.supernet.wiring import Wiring
+from nascore_blocks.supernet.wiring import CellWiring
 from nascore_enas.controller import Controller, Shape
 from nascore_enas.reinforce import Reinforce
 
@@ -37,7 +37,7 @@ def every_sequence(wiring, nodes):
 
 @pytest.mark.parametrize("slots", [1, 2])
 def test_the_probabilities_of_all_architectures_add_up_to_one(slots):
-    wiring = Wiring(2, slots, ("a", "b", "none"))
+    wiring = CellWiring(2, slots, ("a", "b", "none"))
     rows = every_sequence(wiring, 2)
     probabilities = controller(wiring, scale=20.0).score(rows).log_prob.exp().detach()
     assert float(probabilities.sum()) == pytest.approx(1, abs=1e-5)
@@ -45,7 +45,7 @@ def test_the_probabilities_of_all_architectures_add_up_to_one(slots):
 
 
 def test_what_is_drawn_has_the_score_of_its_tokens():
-    made = controller(Wiring(3, 2, SIX), ("normal", "reduce"), scale=10.0)
+    made = controller(CellWiring(3, 2, SIX), ("normal", "reduce"), scale=10.0)
     draws = made.draw(5, torch.Generator().manual_seed(0))
     assert len({tuple(row) for row in draws.tokens.tolist()}) == 5
     torch.testing.assert_close(made.score(draws.tokens).log_prob, draws.log_prob)
@@ -54,7 +54,7 @@ def test_what_is_drawn_has_the_score_of_its_tokens():
 
 
 def test_draws_come_as_often_as_their_probability_says():
-    wiring = Wiring(1, 2, ("a", "b", "none"))
+    wiring = CellWiring(1, 2, ("a", "b", "none"))
     made = controller(wiring, scale=20.0)
     rows = every_sequence(wiring, 1)
     expected = made.score(rows).log_prob.exp().tolist()
@@ -65,7 +65,7 @@ def test_draws_come_as_often_as_their_probability_says():
 
 
 def test_the_entropy_counts_all_actions():
-    wiring = Wiring(1, 2, ("a", "b", "none"))
+    wiring = CellWiring(1, 2, ("a", "b", "none"))
     made = controller(wiring, scale=0.0)  # all logits 0: four tokens of two equal options
     draws = made.draw(3, torch.Generator().manual_seed(0))
     torch.testing.assert_close(draws.entropy, torch.full((3,), 4 * math.log(2)))
@@ -75,7 +75,7 @@ def test_the_entropy_counts_all_actions():
 @pytest.mark.parametrize(("constant", "reduce", "bound"), [(1.5, 1.0, 0.801), (1.5, 2.5, 0.399)])
 def test_the_tanh_bounds_the_probability_of_an_op(constant, reduce, bound):
     """P4: max p = 1 / (1 + (n - 1) e^(-2c)), with n = 6."""
-    made = controller(Wiring(1, 2, SIX), tanh_constant=constant, op_reduce=reduce)
+    made = controller(CellWiring(1, 2, SIX), tanh_constant=constant, op_reduce=reduce)
     with torch.no_grad():
         made.lstm.bias_ih.fill_(9.0)  # every gate open, so the state is far from 0
         made.op_logits.weight.fill_(-1000.0)
@@ -87,7 +87,7 @@ def test_the_tanh_bounds_the_probability_of_an_op(constant, reduce, bound):
 
 
 def test_the_temperature_flattens():
-    wiring = Wiring(2, 2, SIX)
+    wiring = CellWiring(2, 2, SIX)
     sharp, flat = (
         controller(wiring, scale=10.0, temperature=t).draw(20, torch.Generator().manual_seed(0)).entropy.mean()
         for t in (1.0, 5.0)
@@ -96,21 +96,21 @@ def test_the_temperature_flattens():
 
 
 def test_the_bias_favours_separable_convolutions():
-    wiring = Wiring(1, 2, ("sep_conv_3x3", "skip_connect", "none"))
+    wiring = CellWiring(1, 2, ("sep_conv_3x3", "skip_connect", "none"))
     made = controller(wiring, scale=0.0, separable_bias=0.25)
     separable, skip = made.score(torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1]])).log_prob.tolist()
     assert separable - skip == pytest.approx(0.5)
 
 
 def test_darts_cells_get_two_different_inputs():
-    made = controller(Wiring(3, 1, SIX))
+    made = controller(CellWiring(3, 1, SIX))
     for row in made.draw(200, torch.Generator().manual_seed(0)).tokens.tolist():
         for node in made.cells(row)["normal"]:
             assert node[0].input != node[1].input
 
 
 def test_tokens_become_nodes():
-    made = controller(Wiring(2, 2, ("a", "b", "none")))
+    made = controller(CellWiring(2, 2, ("a", "b", "none")))
     (first, second) = made.cells([1, 0, 0, 1, 2, 2, 1, 1])["normal"]
     assert [(e.input, e.op) for e in first] == [(1, "a"), (0, "b")]
     assert [(e.input, e.op) for e in second] == [(2, "b"), (2, "b")]
@@ -120,14 +120,14 @@ def test_tokens_become_nodes():
 
 
 def test_the_baseline_starts_with_the_first_reward_and_follows_after():
-    made = Reinforce(controller(Wiring(1, 2, SIX)), 1e-3, 0.0, 0.9)
+    made = Reinforce(controller(CellWiring(1, 2, SIX)), 1e-3, 0.0, 0.9)
     assert [made._advantage(r) for r in (0.5, 1.0, 0.0)] == pytest.approx([0.0, 0.5, -0.55])
     assert made.baseline == pytest.approx(0.9 * 0.55)
 
 
 def test_the_gradient_is_that_of_the_expected_reward():
     """Over all architectures of a small space, weighted by their probability, REINFORCE is exact."""
-    wiring = Wiring(1, 2, ("a", "b", "none"))
+    wiring = CellWiring(1, 2, ("a", "b", "none"))
     made = controller(wiring, scale=10.0)
     rows = every_sequence(wiring, 1)
     values = torch.linspace(0, 1, len(rows))
@@ -148,7 +148,7 @@ def test_it_learns_a_target():
 
 
 def mean_reward_after_training(seed):
-    wiring = Wiring(2, 2, SIX)
+    wiring = CellWiring(2, 2, SIX)
     with isolated_random(seed):
         made = Controller(wiring, ("normal",), 32, Shape(1.0, 2.5, 1.0))
     reinforce = Reinforce(made, 5e-3, 1e-4, 0.95)

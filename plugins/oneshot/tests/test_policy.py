@@ -13,12 +13,12 @@ from nascore.seeding import isolated_random
 from nascore.testing import EvaluatorConformance, SamplerConformance, driver
 from nascore.testing.toys import TASK, toy_data
 from nascore_blocks.spaces import DARTSSpace
-from nascore_blocks.supernet.mix import Paths
+from nascore_blocks.supernet.mix import PathDropout, Paths
 from nascore_blocks.supernet.policy import Batch
-from nascore_blocks.supernet.wiring import Wiring
+from nascore_blocks.supernet.wiring import CellWiring
 from nascore_blocks.weight_sharing import SharedWeights
 from nascore_oneshot.evaluator import OneShotModel
-from nascore_oneshot.policy import PathDropout, cut, drop_probability
+from nascore_oneshot.policy import AllPaths, cut
 from nascore_oneshot.sampler import FixedDistribution
 
 
@@ -27,7 +27,7 @@ class Tools:
 
     def __init__(self, supernet, progress, batch=None):
         self.supernet, self.progress, self.batch = supernet, progress, batch
-        self.wiring, self.kinds = supernet.wiring, supernet.kinds
+        self.wirings = supernet.wirings
         self.generator = torch.Generator().manual_seed(0)
         self.mixtures, self.updated = [], None
 
@@ -60,22 +60,23 @@ def images(examples=16):
 
 @pytest.mark.parametrize(("paths", "p"), [(2, 0.2236), (3, 0.3684), (5, 0.5493), (7, 0.6518)])
 def test_the_drop_probability_rises_to_the_kth_root(paths, p):
-    assert drop_probability(0.05, paths, 1.0) == pytest.approx(p, abs=5e-5)
-    assert drop_probability(0.05, paths, 0.5) == pytest.approx(p / 2, abs=5e-5)
-    assert drop_probability(0.05, paths, 0.0) == 0.0
-    assert drop_probability(0.0, paths, 1.0) == 0.0
+    wiring = CellWiring(1, 1, (*(str(op) for op in range(paths)), "none"))  # two edges: 2k paths into the node
+    for share in (1.0, 0.5, 0.0):
+        assert PathDropout(0.05**2, share).probability(wiring, 0) == pytest.approx(share * p, abs=5e-5)
+    assert PathDropout(0.0, 1.0).probability(wiring, 0) == 0.0
 
 
 @pytest.mark.parametrize("ops", [("a", "none"), ("a", "b", "c", "none")])
 def test_a_node_loses_all_its_paths_with_probability_r(ops):
     """P1, at the end of the training; each node has another k."""
-    net = type("Net", (), {"wiring": Wiring(3, 1, ops), "kinds": ("normal",)})()
+    wiring = CellWiring(3, 1, ops)
+    net = type("Net", (), {"wirings": {"normal": wiring}})()
     tools, r, draws = Tools(net, progress=1.0), 0.2, 4000
-    policy = PathDropout(r, 1)
-    lost = dict.fromkeys(net.wiring.into, 0)
+    policy = AllPaths(r, 1)
+    lost = dict.fromkeys(wiring.into, 0)
     for _ in range(draws):
         active = policy.mix(tools)["normal"].active
-        for node, edges in net.wiring.into.items():
+        for node, edges in wiring.into.items():
             lost[node] += not any(active[edge] for edge in edges)
     for count in lost.values():
         assert count / draws == pytest.approx(r, abs=3 * math.sqrt(r * (1 - r) / draws))
@@ -85,14 +86,14 @@ def test_nothing_is_dropped_at_the_start():
     """P5: the mask of ones is the plain supernet."""
     net = supernet()
     tools = Tools(net, progress=0.0)
-    mixture = PathDropout(0.5, 1).mix(tools)
+    mixture = AllPaths(0.5, 1).mix(tools)
     assert {kind: paths.active for kind, paths in mixture.items()} == dict.fromkeys(net.kinds, net.wiring.everything)
 
 
 def test_a_zeroed_op_is_a_removed_one():
     """P2."""
     net, inputs = supernet().double(), images().inputs.double()
-    mixture = PathDropout(0.9, 1).mix(Tools(net, progress=1.0))
+    mixture = AllPaths(0.9, 1).mix(Tools(net, progress=1.0))
     assert any(paths.active != net.wiring.everything for paths in mixture.values())
     zeroed = {}
     for kind, paths in mixture.items():
@@ -107,7 +108,7 @@ def test_ghosts_are_separate_passes():
     """P4: each has its own mask and its own statistics, and counts as much as it has examples."""
     net, batch = supernet(), images(9)
     tools = Tools(net, progress=1.0, batch=batch)
-    PathDropout(0.2, 2).iterate(tools)
+    AllPaths(0.2, 2).iterate(tools)
     (first, one), (second, other) = tools.mixtures
     assert first != second
     assert (len(one.labels), len(other.labels)) == (5, 4)
@@ -128,7 +129,7 @@ def test_what_was_dropped_does_not_decay():
     space = tiny()
     space.setup(TASK)
     evaluator.setup(space, data.for_search())
-    policy, ran = evaluator._steering.policy, []
+    policy, ran = evaluator._paths, []
     mix = policy.mix
 
     def late(shared):

@@ -15,7 +15,7 @@ from nascore_blocks.spaces import DARTSSpace
 from nascore_blocks.supernet.mix import BinaryGates, logit_gradient
 from nascore_blocks.supernet.policy import Shared, Stream
 from nascore_blocks.supernet.prices import OpShape
-from nascore_blocks.supernet.wiring import Wiring
+from nascore_blocks.supernet.wiring import CellWiring
 from nascore_proxylessnas.latency import latency_ms
 from nascore_proxylessnas.sampler import ProxylessNAS
 
@@ -52,7 +52,7 @@ def shared_of(number=0):
     optimizer = torch.optim.SGD(supernet.parameters(), lr=0.05)
     supernet.train()
     generator = torch.Generator().manual_seed(1)
-    return Shared(supernet, optimizer, Recipe(), generator, random.Random(0), (stream(2), stream(3)), number)
+    return Shared(supernet, optimizer, Recipe(), generator, random.Random(0), (stream(2), stream(3)), (number, 50))
 
 
 def watched(policy):
@@ -97,7 +97,7 @@ def test_the_gate_formula_is_the_gradient_of_the_mixture_for_a_linear_loss():  #
 
 def test_the_gates_gradient_is_that_of_the_validation_loss():
     policy, shared = started(spread=1.0).policy, shared_of()
-    drawn = {k: policy._binary(a, shared.wiring, shared.generator) for k, a in policy.alphas.items()}
+    drawn = {k: policy._binary(a, shared.wirings[k], shared.generator) for k, a in policy.alphas.items()}
     batch = shared.valid_batch()
     shared.valid_batch = lambda: batch
     shared.train_batch = forbidden
@@ -183,7 +183,7 @@ def test_cost_alone_drives_alpha_to_the_cheapest_ops(variant):  # P5
 
 def test_pairs_are_drawn_without_replacement_by_p():  # P6
     p = torch.tensor([0.5, 0.3, 0.2])
-    wiring, draws = Wiring(1, 1, ("a", "b", "c")), 20_000
+    wiring, draws = CellWiring(1, 1, ("a", "b", "c")), 20_000
     paths = BinaryGates()(p.log().repeat(draws, 1), wiring, torch.Generator().manual_seed(0))
     counts = Counter(frozenset(pair) for pair in paths.drawn.tolist())
     assert all(len(pair) == 2 for pair in counts)
@@ -211,7 +211,7 @@ def test_a_draw_of_none_everywhere_gives_no_gradient():
     size = next(iter(policy.alphas.values())).shape
     pairs = torch.full((size[0], 2), size[1] - 1)
     idle = {
-        kind: type(BinaryGates()(a, shared.wiring, shared.generator))(
+        kind: type(BinaryGates()(a, shared.wirings[kind], shared.generator))(
             ((),) * size[0], torch.zeros(size).requires_grad_(), drawn=pairs
         )
         for kind, a in policy.alphas.items()

@@ -15,13 +15,13 @@ from nascore_blocks.spaces import DARTSSpace
 from nascore_blocks.supernet.mix import Concrete
 from nascore_blocks.supernet.policy import Shared, Stream
 from nascore_blocks.supernet.prices import expected_cost
-from nascore_blocks.supernet.wiring import Wiring
+from nascore_blocks.supernet.wiring import CellWiring
 from nascore_snas.sampler import SNAS
 
 TASK = Task("noise", (1, 8, 8), 3)
 OPS = ("max_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_3x3")
 LOGITS = torch.tensor([1.0, 0.0, -1.0, 0.5])
-WIRING = Wiring(1, 1, ("a", "b", "c", "none"))
+WIRING = CellWiring(1, 1, ("a", "b", "c", "none"))
 OBJECTIVES = [Objective("accuracy", Direction.MAXIMIZE)]
 
 
@@ -47,13 +47,15 @@ def forbidden():
     raise AssertionError("SNAS has no use for validation data")
 
 
-def shared_of(number=0, valid=None):
+def shared_of(number=0, valid=None, rounds=10):
     torch.manual_seed(0)
     supernet = small_space().supernet(TASK)
     optimizer = torch.optim.SGD(supernet.parameters(), lr=0.05)
     supernet.train()
     generator = torch.Generator().manual_seed(1)
-    return Shared(supernet, optimizer, Recipe(), generator, random.Random(0), (stream(2), valid or stream(3)), number)
+    return Shared(
+        supernet, optimizer, Recipe(), generator, random.Random(0), (stream(2), valid or stream(3)), (number, rounds)
+    )
 
 
 def samples(temperature, draws):
@@ -121,9 +123,7 @@ def test_the_gradient_of_the_resource_term_is_that_of_the_formula():
 @pytest.mark.parametrize("rounds", [2, 3, 7, 150])
 def test_the_temperature_hits_its_end_points(rounds):  # P5
     policy = started(temperature=1.0, last_temperature=0.03).policy
-    assert policy.temperature(0) == 1.0
-    policy.ready(1, rounds)
-    schedule = [policy.temperature(number) for number in range(rounds)]
+    schedule = [policy.temperature(number, rounds) for number in range(rounds)]
     assert (schedule[0], schedule[-1]) == (1.0, 0.03)
     steps = [a - b for a, b in itertools.pairwise(schedule)]
     assert steps == pytest.approx([0.97 / (rounds - 1)] * (rounds - 1))
@@ -133,8 +133,7 @@ def test_the_samples_have_the_temperature_of_the_round():
     sharpest = []
     for number in (0, 4):
         policy = started(last_temperature=0.01).policy
-        policy.ready(number, 5)
-        z = torch.cat([paths.weights for paths in policy.mix(shared_of(number)).values()])
+        z = torch.cat([paths.weights for paths in policy.mix(shared_of(number, rounds=5)).values()])
         sharpest.append(float(z.detach().max(-1).values.mean()))
     assert sharpest[0] < 0.7 < 0.95 < sharpest[1]
 

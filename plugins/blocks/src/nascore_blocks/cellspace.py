@@ -13,7 +13,7 @@ from nascore_blocks.genotypes import Cell, Genotype, Node
 from nascore_blocks.networks import STEMS, CellNetwork, live_layers, root_layers
 from nascore_blocks.ops import OPS
 from nascore_blocks.supernet.discrete import strongest_nodes
-from nascore_blocks.supernet.wiring import Wiring
+from nascore_blocks.supernet.wiring import CellWiring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from nascore.contracts import Choose, Task
     from nascore.records import Json
-    from nascore_blocks.supernet.network import Supernet
+    from nascore_blocks.supernet.network import CellSupernet
 
     Pairs = list[tuple[int, str]]
 
@@ -42,7 +42,7 @@ class CellSpace(DecisionSpace):
     requires: ClassVar[frozenset[str]] = frozenset({"images"})
     provides: ClassVar[frozenset[str]] = DecisionSpace.provides | {"supernet"}
     slots: ClassVar[int]
-    """Of a supernet's :class:`~nascore_blocks.supernet.wiring.Wiring`."""
+    """Of a supernet's :class:`~nascore_blocks.supernet.wiring.CellWiring`."""
 
     def __init__(
         self,
@@ -84,6 +84,7 @@ class CellSpace(DecisionSpace):
 
     def setup(self, task: Task) -> None:
         """Fix the number of reductions by the size of the images."""
+        self.task = task
         self._set_macro(self._macro(task)[1])
 
     def decide(self, choose: Choose) -> Genotype:
@@ -148,16 +149,22 @@ class CellSpace(DecisionSpace):
         return self._kinds
 
     @property
-    def wiring(self) -> Wiring:
+    def wiring(self) -> CellWiring:
         """Candidate edges and ops of a supernet's cells; the last op is ``none``."""
         ops = [op for op in self.ops if op != "none"]
-        return Wiring(self.blocks, self.slots, (*ops, "none"))
+        return CellWiring(self.blocks, self.slots, (*ops, "none"))
+
+    @property
+    def wirings(self) -> dict[str, CellWiring]:
+        """Kind of cell -> candidate edges and ops."""
+        return dict.fromkeys(self.kinds, self.wiring)
 
     def derive(self, weights: Mapping[str, Tensor]) -> Architecture:
         """The architecture of the strongest edges; see :func:`nascore_blocks.supernet.discrete.strongest_nodes`.
 
         Args:
-            weights: kind of cell -> mixing weights (edges, ops) in the order of :attr:`wiring`.
+            weights: kind of cell -> (edges, ops) in the order of :attr:`wiring`, such as mixing weights; the
+                order alone counts.
         """
         genome: dict[str, Json] = {}
         for kind in self.kinds:
@@ -166,17 +173,17 @@ class CellSpace(DecisionSpace):
         self.check(architecture)
         return architecture
 
-    def supernet(self, task: Task, *, fast: bool = True) -> Supernet:
+    def supernet(self, task: Task, *, fast: bool = True) -> CellSupernet:
         """All networks of this space in one: the capability ``supernet``.
 
         Args:
             task: as for :meth:`build`.
-            fast: see :class:`~nascore_blocks.supernet.network.Supernet`.
+            fast: see :class:`~nascore_blocks.supernet.base.Supernet`.
         """
-        from nascore_blocks.supernet.network import Supernet
+        from nascore_blocks.supernet.network import CellSupernet
 
         stem, reductions = self._macro(task)
-        return Supernet(
+        return CellSupernet(
             self.wiring,
             task.shape,
             task.classes,

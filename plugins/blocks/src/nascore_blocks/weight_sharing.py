@@ -15,7 +15,7 @@ import logging
 import math
 import random
 import statistics
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 
@@ -37,25 +37,16 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from nascore.contracts import Context, Sampler, SearchSpace, Splits, Task
+    from nascore.contracts import Context, Sampler, SearchSpace, Splits
     from nascore.records import Architecture, Candidate
-    from nascore_blocks.genotypes import Genotype
+    from nascore_blocks.supernet.base import Supernet, SupernetSpace
     from nascore_blocks.supernet.mix import Mixture
-    from nascore_blocks.supernet.network import Supernet
     from nascore_blocks.training import Report
 
 log = logging.getLogger("nascore")
 
 MOST_FAILURES = 3
 """Rounds that may diverge; the last of them ends the training."""
-
-
-class _SupernetSpace(Protocol):
-    """What the capability ``supernet`` of a search space means."""
-
-    def supernet(self, task: Task, *, fast: bool = True) -> Supernet: ...
-
-    def structure(self, architecture: Architecture) -> Genotype: ...
 
 
 class RandomPaths(Policy):
@@ -67,7 +58,7 @@ class RandomPaths(Policy):
     def mix(self, shared: Shared) -> Mixture:
         """A random architecture alone."""
         drawn = self._space.sample(lambda _, options: shared.random.choice(options))
-        return shared.supernet.paths(cast("_SupernetSpace", self._space).structure(drawn))
+        return shared.supernet.paths(cast("SupernetSpace", self._space).structure(drawn))
 
     def ready(self, done: int, rounds: int) -> bool:
         """After all rounds: weights that go on changing would make trials incomparable."""
@@ -99,7 +90,7 @@ class SharedWeights(Evaluator):
         retrain: settings of ``blocks:train`` for `nascore retrain`, such as ``{"epochs": 600}``.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset({"supernet", "images", "labels"})
+    requires: ClassVar[frozenset[str]] = frozenset({"supernet", "labels"})
     provides: ClassVar[frozenset[str]] = frozenset({"shared_weights", "retrain"})
     objectives: ClassVar[Mapping[str, Metric]] = {
         "accuracy": Metric("", Direction.MAXIMIZE),
@@ -161,7 +152,7 @@ class SharedWeights(Evaluator):
 
     def prepare(self, sampler: Sampler, context: Context) -> Round:
         """One round, if any is left; see :meth:`Evaluator.prepare`."""
-        policy = sampler.policy if "policy" in sampler.provides else RandomPaths(self.space)  # type: ignore[attr-defined]  # what the word means
+        policy = self.policy(sampler)
         if self.done >= self.rounds or self.failures >= MOST_FAILURES:
             policy.end()
             return Round()
@@ -173,6 +164,13 @@ class SharedWeights(Evaluator):
         except (DivergedError, FloatingPointError) as error:
             return self._undo(policy, before, error)
         return Round(True, policy.ready(self.done, self.rounds), metrics)
+
+    def policy(self, sampler: Sampler) -> Policy:
+        """Who steers the training: the sampler's policy where it has one."""
+        if "policy" not in sampler.provides:
+            return RandomPaths(self.space)
+        policy: Policy = sampler.policy  # type: ignore[attr-defined]  # what the word means
+        return policy
 
     def _round(self, policy: Policy, context: Context) -> dict[str, float]:
         assert self.supernet is not None  # made by the caller
@@ -207,7 +205,9 @@ class SharedWeights(Evaluator):
         train = Stream(as_split(self.data.train).to(context.device), size, generators[1], context.device, change)
         valid = Stream(as_split(self.data.valid).to(context.device), size, generators[2], context.device, None)
         chance = random.Random(derive_seed(context.seed, "paths"))
-        return Shared(self.supernet, self._optimizer, self.recipe, generators[0], chance, (train, valid), self.done)
+        return Shared(
+            self.supernet, self._optimizer, self.recipe, generators[0], chance, (train, valid), (self.done, self.rounds)
+        )
 
     def _check_finite(self, policy: Policy) -> None:
         assert self.supernet is not None  # made by the caller
@@ -242,7 +242,7 @@ class SharedWeights(Evaluator):
                 "so a weight-sharing search needs the serial executor."
             )
         supernet = self._made(context.device)
-        genotype = cast("_SupernetSpace", self.space).structure(candidate.architecture)
+        genotype = cast("SupernetSpace", self.space).structure(candidate.architecture)
         with pinned_threads(self.threads):
             network = supernet.extract(genotype)
             recalibrate(network, self._calibration_batches(context.device))
@@ -291,7 +291,7 @@ class SharedWeights(Evaluator):
     def _made(self, device: str) -> Supernet:
         """The supernet, made when first needed, with fresh weights of torch's global generator."""
         if self.supernet is None:
-            self.supernet = cast("_SupernetSpace", self.space).supernet(self.data.task, fast=self.fast)
+            self.supernet = cast("SupernetSpace", self.space).supernet(self.data.task, fast=self.fast)
             self._optimizer = _optimizer(list(self.supernet.parameters()), self.recipe)
         if next(self.supernet.parameters()).device != torch.device(device):
             self.supernet.to(device)

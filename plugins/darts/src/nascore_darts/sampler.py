@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -12,7 +12,8 @@ from nascore.contracts import Sampler
 from nascore.errors import SettingsError, nearest
 from nascore.history import eligible
 from nascore.records import Candidate
-from nascore.seeding import derive_seed
+from nascore_blocks.supernet.alphas import draw_alphas, entropy, shares
+from nascore_blocks.supernet.limits import Limits
 from nascore_blocks.supernet.mix import Softmax
 from nascore_blocks.supernet.policy import Policy
 from nascore_darts.gradients import exact, finite_difference, first_order, sgd_velocity
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nascore.contracts import History, SearchSpace, View
-    from nascore.records import Architecture, Objective, Trial
+    from nascore.records import Objective, Trial
+    from nascore_blocks.supernet.base import SupernetSpace
     from nascore_blocks.supernet.mix import Mixture
     from nascore_blocks.supernet.policy import Batch, Shared
     from nascore_blocks.supernet.wiring import Wiring
@@ -29,26 +31,25 @@ if TYPE_CHECKING:
 ORDERS = ("first", "second", "exact")
 
 
-class _Derives(Protocol):
-    """What DARTS needs of a space with a supernet."""
-
-    wiring: Wiring
-    kinds: tuple[str, ...]
-
-    def derive(self, weights: Mapping[str, Tensor]) -> Architecture: ...
-
-
 class Alphas(Policy):
     """The relaxed architecture, and its steps: alpha (edges, ops) for each kind of cell."""
 
-    def __init__(self, alphas: dict[str, Tensor], optimizer: torch.optim.Optimizer, order: str) -> None:
+    def __init__(
+        self,
+        wirings: Mapping[str, Wiring],
+        alphas: dict[str, Tensor],
+        optimizer: torch.optim.Optimizer,
+        order: str,
+        limits: Limits,
+    ) -> None:
+        self.wirings, self.limits = wirings, limits
         self.alphas, self.optimizer, self.order = alphas, optimizer, order
         self.ended = False
         self._softmax = Softmax()
 
     def mix(self, shared: Shared) -> Mixture:
         """Equation 2: each op weighs softmax(alpha)."""
-        return {kind: self._softmax(a, shared.wiring, shared.generator) for kind, a in self.alphas.items()}
+        return {kind: self._softmax(a, shared.wirings[kind], shared.generator) for kind, a in self.alphas.items()}
 
     def iterate(self, shared: Shared) -> None:
         """Algorithm 1: a step of alpha on a validation batch, then a step of the weights on a training batch."""
@@ -56,6 +57,8 @@ class Alphas(Policy):
         gradients = self.gradient(shared, train, valid)
         for alpha, gradient in zip(self.alphas.values(), gradients, strict=True):
             alpha.grad = gradient
+        if self.limits.pressure > 0:
+            self.limits.penalty(shares(self.alphas, self.wirings)).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.optimizer.step()
         shared.step({kind: paths.detached() for kind, paths in self.mix(shared).items()}, train)
 
@@ -86,12 +89,11 @@ class Alphas(Policy):
 
     def weights(self) -> dict[str, Tensor]:
         """Kind of cell -> softmax(alpha), (edges, ops)."""
-        return {kind: torch.softmax(a.detach(), dim=-1) for kind, a in self.alphas.items()}
+        return {kind: share.detach() for kind, share in shares(self.alphas, self.wirings).items()}
 
     def end_round(self, shared: Shared) -> Mapping[str, float]:
         """Mean entropy of an edge (nats): ln(ops) at first, falling as alpha decides."""
-        weights = torch.cat(list(self.weights().values()))
-        return {"alphas_entropy": float(torch.special.entr(weights).sum(-1).mean())}
+        return {"alphas_entropy": entropy(self.weights())}
 
     def end(self) -> None:
         """Alpha changes no more, so there is nothing new to propose."""
@@ -99,7 +101,11 @@ class Alphas(Policy):
 
     def state_dict(self) -> dict[str, Any]:
         """Alphas and their Adam."""
-        return {"alphas": {k: a.detach() for k, a in self.alphas.items()}, "optimizer": self.optimizer.state_dict()}
+        return {
+            "alphas": {k: a.detach() for k, a in self.alphas.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "pressure": self.limits.pressure,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a saved state."""
@@ -107,13 +113,15 @@ class Alphas(Policy):
             for kind, alpha in self.alphas.items():
                 alpha.copy_(state["alphas"][kind])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.limits.pressure = state["pressure"]
 
 
 class DARTS(Sampler):
     """Relax the choice of ops to a softmax, descend on alpha by the validation loss, keep the strongest.
 
     Each round of the evaluator ``blocks:supernet`` is followed by a trial: the architecture of the
-    two strongest edges into each node, each with its strongest op but ``none``.
+    two strongest edges into each node, each with its strongest op but ``none``. Where that breaks a
+    constraint, see :mod:`nascore_blocks.supernet.limits`.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"supernet", "shared_weights"})
@@ -158,18 +166,16 @@ class DARTS(Sampler):
     def setup(self, space: SearchSpace, objectives: Sequence[Objective], seed: int) -> None:
         """Draw alpha around 0; see :meth:`nascore.contracts.Sampler.setup`."""
         super().setup(space, objectives, seed)
-        cells = cast("_Derives", space)
-        generator = torch.Generator().manual_seed(derive_seed(seed, "alphas"))
-        size = (len(cells.wiring.edges), len(cells.wiring.ops))
-        alphas = {k: (self.spread * torch.randn(size, generator=generator)).requires_grad_() for k in cells.kinds}
+        cells = cast("SupernetSpace", space)
+        alphas = draw_alphas(cells.wirings, seed, self.spread)
         optimizer = torch.optim.Adam(list(alphas.values()), **self.options)  # type: ignore[arg-type]  # mixed values
-        self.policy = Alphas(alphas, optimizer, self.order)
+        self.policy = Alphas(cells.wirings, alphas, optimizer, self.order, Limits(cells, self.constraints))
 
     def ask(self, view: View) -> Candidate | None:
         """The architecture that alpha stands for now; nothing once the training is over."""
         if self.policy.ended:
             return None
-        return Candidate(cast("_Derives", self.space).derive(self.policy.weights()), origin="strongest edges")
+        return Candidate(self.policy.limits.derive(self.policy.weights(), view), origin="strongest edges")
 
     def recommend(self, history: History) -> Trial | None:
         """The last architecture that breaks no constraint: alpha decides, not the shared weights' accuracy.

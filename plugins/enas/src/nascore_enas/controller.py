@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nascore_blocks.genotypes import Node
-    from nascore_blocks.supernet.wiring import Wiring
+    from nascore_blocks.supernet.wiring import CellWiring
 
     Cells = dict[str, tuple[Node, ...]]
 
@@ -60,7 +60,7 @@ class Controller(nn.Module):
 
     bias: Tensor
 
-    def __init__(self, wiring: Wiring, kinds: Sequence[str], hidden: int, shape: Shape) -> None:
+    def __init__(self, wiring: CellWiring, kinds: Sequence[str], hidden: int, shape: Shape) -> None:
         """Weights are drawn from torch's global generator.
 
         Args:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from nascore_blocks.genotypes import Genotype, Node
     from nascore_blocks.supernet.mix import Mixture
     from nascore_blocks.supernet.policy import Batch, Shared
-    from nascore_blocks.supernet.wiring import Wiring
+    from nascore_blocks.supernet.wiring import CellWiring
 
 
 class _Cells(Protocol):
     """What ENAS needs of a space with a supernet."""
 
-    wiring: Wiring
+    wiring: CellWiring
     kinds: tuple[str, ...]
 
     def write(self, kind: str, nodes: Sequence[Node]) -> dict[str, Json]: ...
@@ -45,7 +45,7 @@ class Alternating(Policy):
     def __init__(self, space: _Cells, reinforce: Reinforce, steps: int, samples: int, derive: int) -> None:
         self.space, self.reinforce = space, reinforce
         self.steps, self.samples, self.derive = steps, samples, derive
-        self.best: Architecture | None = None
+        self.ranked: list[Architecture] = []
         self.ended = False
 
     def mix(self, shared: Shared) -> Mixture:
@@ -63,7 +63,8 @@ class Alternating(Policy):
         batch = shared.valid_batch()  # one for all, so that they compete on equal terms
         candidates = self.drawn(self.derive, shared.generator)
         scores = [shared.accuracy(shared.supernet.paths(self.space.structure(one)), batch) for one in candidates]
-        self.best = candidates[scores.index(max(scores))]
+        order = sorted(range(len(candidates)), key=lambda number: -scores[number])  # stable: the first of equals
+        self.ranked = [candidates[number] for number in order]
         return {
             "reward": statistics.fmean(value for value, _ in found),
             "baseline": cast("float", self.reinforce.baseline),
@@ -91,14 +92,14 @@ class Alternating(Policy):
         return self.space.architecture(genome)
 
     def state_dict(self) -> dict[str, Any]:
-        """The controller with its optimiser and baseline, and what was derived last."""
-        genome = self.best.genome if self.best else None
-        return {**self.reinforce.state_dict(), "best": genome, "ended": self.ended}
+        """The controller with its optimiser and baseline, and what was drawn last, the best first."""
+        genomes = [architecture.genome for architecture in self.ranked]
+        return {**self.reinforce.state_dict(), "ranked": genomes, "ended": self.ended}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a saved state."""
         self.reinforce.load_state_dict(state)
-        self.best = None if state["best"] is None else self.space.architecture(state["best"])
+        self.ranked = [self.space.architecture(genome) for genome in state["ranked"]]
         self.ended = state["ended"]
 
 
@@ -174,11 +175,13 @@ class ENAS(Sampler):
         self.policy = Alternating(cells, reinforce, *self.phase)
 
     def ask(self, view: View) -> Candidate | None:
-        """What the last round derived; when all rounds are over, a draw of the controller."""
-        if self.policy.best is not None and not self.policy.ended:
-            return Candidate(self.policy.best, origin="derived from the controller")
+        """The best of the last round's draws that breaks no constraint; when all rounds are over, a new draw."""
+        if self.policy.ranked and not self.policy.ended:
+            for architecture in self.policy.ranked:
+                if view.excess(architecture) <= 0:
+                    return Candidate(architecture, origin="derived from the controller")
         generator = torch.Generator().manual_seed(view.rng.getrandbits(63))
-        return Candidate(self.policy.drawn(1, generator)[0], origin="drawn by the controller")
+        return Candidate(view.within(lambda: self.policy.drawn(1, generator)[0]), origin="drawn by the controller")
 
     def state_dict(self) -> dict[str, Any]:
         """The policy's."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nascore.contracts import Sampler
 from nascore.errors import SettingsError
 from nascore_blocks.weight_sharing import SharedWeights
-from nascore_oneshot.policy import PathDropout
+from nascore_oneshot.policy import AllPaths
 
 if TYPE_CHECKING:
-    from nascore.contracts import Context, Round, View
+    from nascore.contracts import Sampler
     from nascore_blocks.supernet.policy import Policy
 
 
@@ -59,25 +58,13 @@ class OneShotModel(SharedWeights):
             rounds, steps, batch_size, optimizer, learning_rate, last_rate, momentum, weight_decay, clip,
             label_smoothing, flip, crop, cutout, calibration, fast, threads, retrain,
         )  # fmt: skip
-        self._steering = _Steering(PathDropout(r, ghosts))
+        self._paths = AllPaths(r, ghosts)
         if batch_size < 2 * ghosts:
             raise SettingsError(
                 f"batch_size is {batch_size} and ghosts {ghosts}; each ghost needs two examples: "
                 f"batch_size >= {2 * ghosts}."
             )
 
-    def prepare(self, sampler: Sampler, context: Context) -> Round:
-        """One round, if any is left, whatever the sampler is; see :meth:`nascore.contracts.Evaluator.prepare`."""
-        return super().prepare(self._steering, context)
-
-
-class _Steering(Sampler):
-    """Hands the policy to the training; proposes nothing."""
-
-    provides: ClassVar[frozenset[str]] = frozenset({"policy"})
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-
-    def ask(self, view: View) -> None:
-        """Nothing."""
+    def policy(self, sampler: Sampler) -> Policy:
+        """Path dropout, whatever the sampler is; see :class:`nascore_blocks.weight_sharing.SharedWeights`."""
+        return self._paths

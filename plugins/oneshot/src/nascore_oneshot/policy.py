@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING
 
 import torch
 
 from nascore.errors import SettingsError
-from nascore_blocks.supernet.mix import Paths
+from nascore_blocks.supernet.mix import PathDropout
 from nascore_blocks.supernet.policy import Batch, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
-
     from nascore_blocks.supernet.mix import Mixture
     from nascore_blocks.supernet.policy import Shared
-    from nascore_blocks.supernet.wiring import Wiring
 
 
-def drop_probability(r: float, paths: int, progress: float) -> float:
-    """How likely an op is dropped: rises linearly to r^(1/k).
-
-    Args:
-        r: probability that a node loses all its ops, at the end; in [0, 1).
-        paths: k, the ops that lead into the node.
-        progress: share of the training that is done, in [0, 1].
-    """
-    return progress * r ** (1 / paths) if r else 0.0
+NO_LOGITS = torch.zeros(0)
+"""Path dropout looks at none."""
 
 
-class PathDropout(Policy):
+class AllPaths(Policy):
     """m = sum of the ops that are not dropped; each ghost batch has its own mask and statistics.
 
     Survivors are not rescaled: to drop an op is to take it out. Without anything to choose there is no
@@ -54,8 +45,9 @@ class PathDropout(Policy):
         self.r, self.ghosts = r, ghosts
 
     def mix(self, shared: Shared) -> Mixture:
-        """One mask for each kind of cell."""
-        return {kind: self._drawn(shared.wiring, shared.progress, shared.generator) for kind in shared.kinds}
+        """One mask for each kind of cell; the dropout rises linearly with the training."""
+        drop = PathDropout(self.r, shared.progress)
+        return {kind: drop(NO_LOGITS, wiring, shared.generator) for kind, wiring in shared.wirings.items()}
 
     def iterate(self, shared: Shared) -> None:
         """One step of the weights down the mean loss of the ghosts.
@@ -69,21 +61,13 @@ class PathDropout(Policy):
 
     def end_round(self, shared: Shared) -> Mapping[str, float]:
         """The mean probability of an op to be dropped, now."""
-        wiring = shared.wiring
-        each = [drop_probability(self.r, wiring.paths_into(edge), shared.progress) for edge in range(len(wiring.edges))]
-        return {"drop_probability": sum(each) / len(each)}
+        drop = PathDropout(self.r, shared.progress)
+        each = [drop.probability(w, edge) for w in shared.wirings.values() for edge in range(len(w.edges))]
+        return {"drop_probability": statistics.fmean(each)}
 
     def ready(self, done: int, rounds: int) -> bool:
         """After all rounds: architectures are ranked by weights that stay as they are."""
         return done >= rounds
-
-    def _drawn(self, wiring: Wiring, progress: float, generator: torch.Generator) -> Paths:
-        draws: Tensor = torch.rand(len(wiring.edges), len(wiring.ops), generator=generator)
-        active = []
-        for edge, row in enumerate(draws.tolist()):
-            limit = drop_probability(self.r, wiring.paths_into(edge), progress)
-            active.append(tuple(op for op in wiring.live if row[op] >= limit))
-        return Paths(tuple(active))
 
 
 def cut(batch: Batch, ghosts: int) -> list[Batch]:

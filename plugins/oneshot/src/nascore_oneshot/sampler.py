@@ -19,5 +19,6 @@ class FixedDistribution(Sampler):
     """
 
     def ask(self, view: View) -> Candidate:
-        """An independent draw from the generator of the trial, so there is no state."""
-        return Candidate(self.space.sample(lambda _, options: view.rng.choice(options)), origin="fixed distribution")
+        """An independent draw that breaks no constraint, from the generator of the trial, so there is no state."""
+        drawn = view.within(lambda: self.space.sample(lambda _, options: view.rng.choice(options)))
+        return Candidate(drawn, origin="fixed distribution")

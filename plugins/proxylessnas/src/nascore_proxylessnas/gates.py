@@ -9,15 +9,19 @@ import torch
 from torch import Tensor
 
 from nascore_blocks.supernet import prices
-from nascore_blocks.supernet.mix import BinaryGates, SinglePath, keep_other_probabilities, logit_gradient
+from nascore_blocks.supernet.alphas import entropy, shares
+from nascore_blocks.supernet.mix import BinaryGates, SinglePath, keep_other_probabilities, logit_gradient, masked
 from nascore_blocks.supernet.policy import Policy
 from nascore_proxylessnas.latency import latency_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from nascore_blocks.supernet.base import PricedOp
+    from nascore_blocks.supernet.limits import Limits
     from nascore_blocks.supernet.mix import Mixture, Paths
     from nascore_blocks.supernet.policy import Shared
+    from nascore_blocks.supernet.wiring import Wiring
 
 COSTS = ("none", "params", "macs", "latency_ms")
 
@@ -38,6 +42,8 @@ class Gates(Policy):
 
     def __init__(
         self,
+        wirings: Mapping[str, Wiring],
+        limits: Limits,
         alphas: dict[str, Tensor],
         optimizer: torch.optim.Optimizer,
         *,
@@ -49,6 +55,8 @@ class Gates(Policy):
     ) -> None:
         """
         Args:
+            wirings: kind of place -> its candidate edges and ops.
+            limits: the constraints of the search.
             alphas: see above; leaves.
             optimizer: of alpha; Adam without momentum, so that what has no gradient does not move.
             every: steps of the weights for one of alpha.
@@ -57,6 +65,7 @@ class Gates(Policy):
             weight: of the cost; see the subclasses.
             reference: see above; 0: the expected cost at the first step of alpha.
         """
+        self.wirings, self.limits = wirings, limits
         self.alphas, self.optimizer = alphas, optimizer
         self.every, self.warm_up = every, warm_up
         self.cost, self.weight, self.reference = cost, weight, reference
@@ -72,7 +81,7 @@ class Gates(Policy):
 
     def mix(self, shared: Shared) -> Mixture:
         """Equation 2: one op an edge, by p."""
-        return {kind: self._single(a, shared.wiring, shared.generator) for kind, a in self.alphas.items()}
+        return {kind: self._single(a, shared.wirings[kind], shared.generator) for kind, a in self.alphas.items()}
 
     def iterate(self, shared: Shared) -> None:
         """Section 3.2.1: a step of the weights on one path; after ``every`` of them, a step of alpha."""
@@ -83,7 +92,7 @@ class Gates(Policy):
 
     def probabilities(self) -> dict[str, Tensor]:
         """Kind of cell -> p, (edges, ops); differentiable."""
-        return {kind: torch.softmax(a, dim=-1) for kind, a in self.alphas.items()}
+        return shares(self.alphas, self.wirings)
 
     # ------------------------------------------------------------------ costs
 
@@ -92,7 +101,7 @@ class Gates(Policy):
         if self.cost == "none" or self.table is not None:
             return
         device = shared.parameters[0].device
-        price: dict[str, Callable[[prices.OpShape], float]] = {
+        price: dict[str, Callable[[PricedOp], float]] = {
             "params": prices.params,
             "macs": prices.macs,
             "latency_ms": lambda shape: latency_ms(shape, device),
@@ -106,13 +115,19 @@ class Gates(Policy):
         assert self.table is not None  # prepared
         return prices.expected_cost(self.probabilities(), self.table)
 
+    def pressed(self) -> dict[str, Tensor]:
+        """Kind -> gradient of the penalty for a broken constraint, (edges, ops)."""
+        if not self.limits.pressure > 0:
+            return {kind: torch.zeros_like(a) for kind, a in self.alphas.items()}
+        found = torch.autograd.grad(self.limits.penalty(self.probabilities()), list(self.alphas.values()))
+        return dict(zip(self.alphas, found, strict=True))
+
     # ------------------------------------------------------------------ rounds and state
 
     @torch.no_grad()
     def end_round(self, shared: Shared) -> Mapping[str, float]:
         """Mean entropy of an edge (nats), and the expected cost."""
-        rows = torch.cat(list(self.probabilities().values()))
-        found = {"alphas_entropy": float(torch.special.entr(rows).sum(-1).mean())}
+        found = {"alphas_entropy": entropy(self.probabilities())}
         if self.table is not None:
             found[f"expected_{self.cost}"] = float(self.expected())
         return found
@@ -132,6 +147,7 @@ class Gates(Policy):
             "optimizer": self.optimizer.state_dict(),
             "table": self.table,
             "reference": self.reference,
+            "pressure": self.limits.pressure,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -140,6 +156,7 @@ class Gates(Policy):
             for kind, alpha in self.alphas.items():
                 alpha.copy_(state["alphas"][kind])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.limits.pressure = state["pressure"]
         if state["table"] is not None:
             self.table, self.reference = state["table"], state["reference"]
 
@@ -156,10 +173,14 @@ class TwoPaths(Gates):
 
     def learn(self, shared: Shared) -> None:
         """One step of alpha by the gradient of two paths."""
-        drawn = {kind: self._binary(a, shared.wiring, shared.generator) for kind, a in self.alphas.items()}
+        drawn = {kind: self._binary(a, shared.wirings[kind], shared.generator) for kind, a in self.alphas.items()}
         before = {kind: a.detach().clone() for kind, a in self.alphas.items()}
+        pressed = self.pressed()
         for kind, gate_gradient in self.gate_gradients(shared, drawn).items():
-            self.alphas[kind].grad = logit_gradient(before[kind], gate_gradient, _pairs(drawn[kind]))
+            pairs = _pairs(drawn[kind])
+            gradient = logit_gradient(before[kind], gate_gradient, pairs)
+            chosen = torch.zeros_like(gradient).scatter_(1, pairs, 1.0)  # two ops an edge move, no other
+            self.alphas[kind].grad = gradient + chosen * pressed[kind]
         self.optimizer.step()
         with torch.no_grad():
             for kind, alpha in self.alphas.items():
@@ -210,21 +231,24 @@ class Reinforce(Gates):
         baseline = mean if self.baseline is None else self.baseline
         terms = [(r - baseline) * self.log_probability(chosen) for r, (_, chosen) in zip(rewards, drawn, strict=True)]
         self.optimizer.zero_grad()
-        (-torch.stack(terms).mean()).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        (self.limits.penalty(self.probabilities()) - torch.stack(terms).mean()).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.optimizer.step()
         self.baseline = self.decay * baseline + (1 - self.decay) * mean
 
     def mix_drawn(self, shared: Shared) -> tuple[Mixture, dict[str, Tensor]]:
         """A mixture, and the indices of its ops, (edges,) for each kind; ``none`` among them."""
         mixture = self.mix(shared)
-        none = shared.wiring.ops.index("none") if "none" in shared.wiring.ops else 0
-        chosen = {kind: [ops[0] if ops else none for ops in paths.active] for kind, paths in mixture.items()}
-        return mixture, {kind: torch.tensor(ops) for kind, ops in chosen.items()}
+        chosen = {}
+        for kind, paths in mixture.items():
+            names = self.wirings[kind].ops
+            none = names.index("none") if "none" in names else 0
+            chosen[kind] = torch.tensor([ops[0] if ops else none for ops in paths.active])
+        return mixture, chosen
 
     def log_probability(self, chosen: Mapping[str, Tensor]) -> Tensor:
         """Of the drawn ops together, a scalar; differentiable in alpha."""
         rows = [
-            torch.log_softmax(a, dim=-1).gather(1, chosen[kind].to(a.device)[:, None]).sum()
+            torch.log_softmax(masked(a, self.wirings[kind]), dim=-1).gather(1, chosen[kind].to(a.device)[:, None]).sum()
             for kind, a in self.alphas.items()
         ]
         return torch.stack(rows).sum()

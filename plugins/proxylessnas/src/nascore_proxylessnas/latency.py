@@ -9,29 +9,28 @@ from typing import TYPE_CHECKING
 import torch
 
 from nascore.seeding import isolated_random
-from nascore_blocks.ops import make_op
 from nascore_blocks.threads import pinned_threads
 
 if TYPE_CHECKING:
-    from nascore_blocks.supernet.prices import OpShape
+    from nascore_blocks.supernet.base import PricedOp
 
 WARM_UP, REPEATS = 5, 25
 
 
-def latency_ms(shape: OpShape, device: str | torch.device = "cpu") -> float:
+def latency_ms(op: PricedOp, device: str | torch.device = "cpu") -> float:
     """Median of 25 timed runs after 5 that are not, of the op alone on one input, in evaluation mode, on one thread."""
     device = torch.device(device)
     # The weights' values do not matter; the caller's random stream does.
     with isolated_random(0), pinned_threads(1), torch.inference_mode():
-        op = make_op(shape.op, shape.channels, shape.stride).to(device).eval()
-        x = torch.randn(1, shape.channels, shape.height, shape.width, device=device)
+        module = op.build().to(device).eval()
+        x = torch.randn(1, *op.input_shape, device=device)
         for _ in range(WARM_UP):
-            op(x)
+            module(x)
         times = []
         for _ in range(REPEATS):
             _wait(device)
             start = time.perf_counter()
-            op(x)
+            module(x)
             _wait(device)
             times.append(1e3 * (time.perf_counter() - start))
     return statistics.median(times)

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 
 from nascore.contracts import Sampler
 from nascore.errors import SettingsError, nearest
 from nascore.records import Candidate
-from nascore.seeding import derive_seed
+from nascore_blocks.supernet.alphas import draw_alphas
+from nascore_blocks.supernet.limits import Limits
 from nascore_proxylessnas.gates import COSTS, Gates, Reinforce, TwoPaths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from torch import Tensor
+    from collections.abc import Sequence
 
     from nascore.contracts import History, SearchSpace, View
-    from nascore.records import Architecture, Objective
-    from nascore_blocks.supernet.wiring import Wiring
+    from nascore.records import Objective
+    from nascore_blocks.supernet.base import SupernetSpace
 
 VARIANTS = ("gradient", "reinforce")
 BETA2 = 0.999
-
-
-class _Derives(Protocol):
-    """What ProxylessNAS needs of a space with a supernet."""
-
-    wiring: Wiring
-    kinds: tuple[str, ...]
-
-    def derive(self, weights: Mapping[str, Tensor]) -> Architecture: ...
 
 
 class ProxylessNAS(Sampler):
@@ -103,23 +93,22 @@ class ProxylessNAS(Sampler):
     def setup(self, space: SearchSpace, objectives: Sequence[Objective], seed: int) -> None:
         """Draw alpha around 0; see :meth:`nascore.contracts.Sampler.setup`."""
         super().setup(space, objectives, seed)
-        cells = cast("_Derives", space)
-        generator = torch.Generator().manual_seed(derive_seed(seed, "alphas"))
-        size = (len(cells.wiring.edges), len(cells.wiring.ops))
-        alphas = {k: (self.spread * torch.randn(size, generator=generator)).requires_grad_() for k in cells.kinds}
+        cells = cast("SupernetSpace", space)
+        alphas = draw_alphas(cells.wirings, seed, self.spread)
         optimizer = torch.optim.Adam(list(alphas.values()), lr=self.learning_rate, betas=(0.0, BETA2))
+        limits = Limits(cells, self.constraints)
         self.policy: Gates
         if self.variant == "gradient":
-            self.policy = TwoPaths(alphas, optimizer, **self.common)
+            self.policy = TwoPaths(cells.wirings, limits, alphas, optimizer, **self.common)
         else:
-            self.policy = Reinforce(alphas, optimizer, **self.common, **self.rewarding)
+            self.policy = Reinforce(cells.wirings, limits, alphas, optimizer, **self.common, **self.rewarding)
 
     def ask(self, view: View) -> Candidate | None:
         """The likeliest architecture now; nothing once the training is over."""
         if self.policy.ended:
             return None
         weights = {kind: p.detach() for kind, p in self.policy.probabilities().items()}
-        return Candidate(cast("_Derives", self.space).derive(weights), origin="likeliest edges")
+        return Candidate(self.policy.limits.derive(weights, view), origin="likeliest edges")
 
     def state_dict(self) -> dict[str, Any]:
         """All of the policy."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -10,8 +10,9 @@ from torch import Tensor
 from nascore.contracts import Sampler
 from nascore.errors import SettingsError, nearest
 from nascore.records import Candidate
-from nascore.seeding import derive_seed
 from nascore_blocks.supernet import prices
+from nascore_blocks.supernet.alphas import draw_alphas, entropy, shares
+from nascore_blocks.supernet.limits import Limits
 from nascore_blocks.supernet.mix import Concrete
 from nascore_blocks.supernet.policy import Policy
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nascore.contracts import History, SearchSpace, View
-    from nascore.records import Architecture, Objective
+    from nascore.records import Objective
+    from nascore_blocks.supernet.base import SupernetSpace
     from nascore_blocks.supernet.mix import Mixture
     from nascore_blocks.supernet.policy import Shared
     from nascore_blocks.supernet.wiring import Wiring
@@ -28,62 +30,61 @@ PRICES = {"params": prices.params, "macs": prices.macs}
 COSTS = ("none", *PRICES)
 
 
-class _Derives(Protocol):
-    """What SNAS needs of a space with a supernet."""
-
-    wiring: Wiring
-    kinds: tuple[str, ...]
-
-    def derive(self, weights: Mapping[str, Tensor]) -> Architecture: ...
-
-
 class Concretes(Policy):
     """A concrete variable Z an edge, and the steps of its log alpha.
 
     Attributes:
         log_alphas: kind of cell -> log alpha, (edges, ops).
-        rounds: of the whole training; 0 until the first one is over, which tells.
     """
 
     def __init__(
         self,
+        wirings: Mapping[str, Wiring],
+        limits: Limits,
         log_alphas: dict[str, Tensor],
         optimizer: torch.optim.Optimizer,
         temperatures: tuple[float, float],
         cost: str,
         eta: float,
     ) -> None:
+        self.wirings, self.limits = wirings, limits
         self.log_alphas, self.optimizer, self.temperatures = log_alphas, optimizer, temperatures
         self.cost, self.eta = cost, eta
-        self.rounds = 0
         self.ended = False
         self._table: dict[str, Tensor] | None = None
 
-    def temperature(self, number: int) -> float:
-        """Lambda in round ``number`` (from 0 on): a line from the first round's to the last round's.
+    def temperature(self, number: int, rounds: int) -> float:
+        """Lambda in round ``number`` (from 0 on) of ``rounds``: a line from the first round's to the last round's.
 
         A training of one round has the first one's.
         """
         first, last = self.temperatures
-        share = min(1.0, number / (self.rounds - 1)) if self.rounds > 1 else 0.0
+        share = min(1.0, number / (rounds - 1)) if rounds > 1 else 0.0
         return (1 - share) * first + share * last
 
     def mix(self, shared: Shared) -> Mixture:
         """Equation 5: Z = softmax((log alpha + G) / lambda); one draw serves the minibatch."""
-        concrete = Concrete(self.temperature(shared.round))
-        return {kind: concrete(a, shared.wiring, shared.generator) for kind, a in self.log_alphas.items()}
+        concrete = Concrete(self.temperature(shared.round, shared.rounds))
+        return {kind: concrete(a, shared.wirings[kind], shared.generator) for kind, a in self.log_alphas.items()}
 
     def iterate(self, shared: Shared) -> None:
         """Equation 3: the weights and alpha go down one loss, on one training batch, in one backward pass."""
         self.optimizer.zero_grad()
-        if self.cost != "none":
+        if self.cost != "none" or self.limits.pressure > 0:
             self.penalty(shared).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         shared.step(self.mix(shared), shared.train_batch())
         self.optimizer.step()
 
     def penalty(self, shared: Shared) -> Tensor:
-        """Equation 10, the expectation taken exactly (C is linear in Z), on a log scale: eta ln(1 + E[C])."""
-        return self.eta * torch.log1p(self._expected(shared, self.probabilities()))
+        """Equation 10, the expectation taken exactly (C is linear in Z), on a log scale: eta ln(1 + E[C]).
+
+        While the derived architecture breaks a constraint, that presses too.
+        """
+        probabilities = self.probabilities()
+        pressing = self.limits.penalty(probabilities)
+        if self.cost == "none":
+            return pressing
+        return self.eta * torch.log1p(self._expected(shared, probabilities)) + pressing
 
     def _expected(self, shared: Shared, probabilities: Mapping[str, Tensor]) -> Tensor:
         if self._table is None:
@@ -92,34 +93,25 @@ class Concretes(Policy):
 
     def probabilities(self) -> dict[str, Tensor]:
         """Kind of cell -> softmax(log alpha), (edges, ops); differentiable."""
-        return {kind: torch.softmax(a, dim=-1) for kind, a in self.log_alphas.items()}
+        return shares(self.log_alphas, self.wirings)
 
     @torch.no_grad()
     def end_round(self, shared: Shared) -> Mapping[str, float]:
         """Mean entropy of an edge (nats), the temperature of the round, the expected cost."""
         probabilities = self.probabilities()
-        rows = torch.cat(list(probabilities.values()))
-        found = {
-            "alphas_entropy": float(torch.special.entr(rows).sum(-1).mean()),
-            "temperature": self.temperature(shared.round),
-        }
+        found = {"alphas_entropy": entropy(probabilities), "temperature": self.temperature(shared.round, shared.rounds)}
         if self.cost != "none":
             found[f"expected_{self.cost}"] = float(self._expected(shared, probabilities))
         return found
-
-    def ready(self, done: int, rounds: int) -> bool:
-        """After each round; it also says how many rounds there are, which the temperature goes by."""
-        self.rounds = rounds
-        return True
 
     def end(self) -> None:
         """Alpha changes no more, so there is nothing new to propose."""
         self.ended = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Log alpha, its Adam, the number of rounds."""
+        """Log alpha and its Adam."""
         alphas = {kind: a.detach() for kind, a in self.log_alphas.items()}
-        return {"log_alphas": alphas, "optimizer": self.optimizer.state_dict(), "rounds": self.rounds}
+        return {"log_alphas": alphas, "optimizer": self.optimizer.state_dict(), "pressure": self.limits.pressure}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a saved state."""
@@ -127,7 +119,7 @@ class Concretes(Policy):
             for kind, alpha in self.log_alphas.items():
                 alpha.copy_(state["log_alphas"][kind])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.rounds = state["rounds"]
+        self.limits.pressure = state["pressure"]
 
 
 class SNAS(Sampler):
@@ -191,25 +183,22 @@ class SNAS(Sampler):
     def setup(self, space: SearchSpace, objectives: Sequence[Objective], seed: int) -> None:
         """Draw log alpha; see :meth:`nascore.contracts.Sampler.setup`."""
         super().setup(space, objectives, seed)
-        cells = cast("_Derives", space)
-        generator = torch.Generator().manual_seed(derive_seed(seed, "alphas"))
-        size = (len(cells.wiring.edges), len(cells.wiring.ops))
-        alphas = {
-            kind: (self.mean + self.spread * torch.randn(size, generator=generator)).requires_grad_()
-            for kind in cells.kinds
-        }
+        cells = cast("SupernetSpace", space)
+        alphas = draw_alphas(cells.wirings, seed, self.spread, self.mean)
         optimizer = torch.optim.Adam(list(alphas.values()), **self.options)  # type: ignore[arg-type]  # mixed values
-        self.policy = Concretes(alphas, optimizer, self.temperatures, self.cost, self.eta)
+        self.policy = Concretes(
+            cells.wirings, Limits(cells, self.constraints), alphas, optimizer, self.temperatures, self.cost, self.eta
+        )
 
     def ask(self, view: View) -> Candidate | None:
         """The likeliest architecture now; nothing once the training is over."""
         if self.policy.ended:
             return None
         weights = {kind: p.detach() for kind, p in self.policy.probabilities().items()}
-        return Candidate(cast("_Derives", self.space).derive(weights), origin="likeliest edges")
+        return Candidate(self.policy.limits.derive(weights, view), origin="likeliest edges")
 
     def state_dict(self) -> dict[str, Any]:
-        """Log alpha, its Adam, the number of rounds."""
+        """Log alpha and its Adam."""
         return self.policy.state_dict()
 
     def load_state_dict(self, state: dict[str, Any], history: History) -> None:

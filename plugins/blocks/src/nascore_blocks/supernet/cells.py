@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nascore_blocks.supernet.mix import Paths
-    from nascore_blocks.supernet.wiring import Wiring
+    from nascore_blocks.supernet.wiring import CellWiring
 
     NodeSum = Callable[[int], Tensor]
 
@@ -28,7 +28,7 @@ class SuperCell(nn.Module):
 
     def __init__(
         self,
-        wiring: Wiring,
+        wiring: CellWiring,
         inputs: tuple[int, int],
         channels: int,
         reduction: bool = False,

@@ -9,10 +9,10 @@ from nascore_blocks.genotypes import Edge, Node
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nascore_blocks.supernet.wiring import Wiring
+    from nascore_blocks.supernet.wiring import CellWiring
 
 
-def strongest_nodes(wiring: Wiring, weights: Tensor) -> tuple[Node, ...]:
+def strongest_nodes(wiring: CellWiring, weights: Tensor) -> tuple[Node, ...]:
     """The strongest edges into each node, each with its strongest op; ``none`` counts for nothing.
 
     With one slot a node keeps the two edges whose best op weighs most, so from two different states;

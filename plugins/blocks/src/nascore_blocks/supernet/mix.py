@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nascore_blocks.supernet.wiring import Wiring
 
     Mixture = Mapping[str, "Paths"]
-    """Kind of cell (``normal``, ``reduce``) -> its paths."""
+    """Kind of place (``normal``, ``reduce``, ...) -> its paths."""
 
 TINY, ALMOST_ONE = 1e-20, 1 - 1e-7
 """Where uniform numbers are cut, so that -log(-log u) is finite in float32."""
@@ -28,7 +28,7 @@ TINY, ALMOST_ONE = 1e-20, 1 - 1e-7
 
 @dataclass(frozen=True)
 class Paths:
-    """What runs in one kind of cell.
+    """What runs at one kind of place.
 
     Attributes:
         active: for each edge of the wiring, the indices of the ops that run.
@@ -48,7 +48,7 @@ class Paths:
 
 
 class Mix(Protocol):
-    """Logits (edges, ops) of one kind of cell, to paths."""
+    """Logits (edges, ops) of one kind of place, to paths."""
 
     def __call__(self, logits: Tensor, wiring: Wiring, generator: torch.Generator) -> Paths:
         """Draw, where the strategy draws at all."""
@@ -57,29 +57,36 @@ class Mix(Protocol):
 class PathDropout:
     """m = sum of the ops that are not dropped (One-Shot, Bender et al. 2018, section 3.2).
 
-    An op is dropped with probability r^(1/k), k the number of ops that lead into its node: then a
-    node loses all of them with probability r. Survivors are not rescaled: dropping is removing.
+    An op is dropped with probability share * r^(1/k), k the number of ops that lead into its node: at
+    share 1 a node loses all of them with probability r. Survivors are not rescaled: dropping is removing.
     """
 
-    def __init__(self, r: float) -> None:
+    def __init__(self, r: float, share: float = 1.0) -> None:
         """
         Args:
             r: in [0, 1).
+            share: in [0, 1]; rises with the training.
 
         Raises:
             SettingsError: out of range.
         """
         if not 0 <= r < 1:
             raise SettingsError(f"r is {r}; it must be in [0, 1).")
-        self.r = r
+        if not 0 <= share <= 1:
+            raise SettingsError(f"share is {share}; it must be in [0, 1].")
+        self.r, self.share = r, share
+
+    def probability(self, wiring: Wiring, edge: int) -> float:
+        """Of an op on this edge to be dropped."""
+        return float(self.share * self.r ** (1 / wiring.paths_into(edge))) if self.r else 0.0
 
     def __call__(self, logits: Tensor, wiring: Wiring, generator: torch.Generator) -> Paths:
         """The logits are not looked at."""
-        draws = torch.rand(len(wiring.edges), len(wiring.ops), generator=generator).tolist()
+        draws = torch.rand(wiring.size, generator=generator).tolist()
         active = []
         for edge, row in enumerate(draws):
-            dropped = self.r ** (1 / wiring.paths_into(edge)) if self.r else 0.0
-            active.append(tuple(op for op in wiring.live if row[op] >= dropped))
+            limit = self.probability(wiring, edge)
+            active.append(tuple(op for op in wiring.everything[edge] if row[op] >= limit))
         return Paths(tuple(active))
 
 
@@ -88,7 +95,7 @@ class Softmax:
 
     def __call__(self, logits: Tensor, wiring: Wiring, generator: torch.Generator) -> Paths:
         """Differentiable in the logits; draws nothing."""
-        return Paths(wiring.everything, torch.softmax(logits, dim=-1))
+        return Paths(wiring.everything, torch.softmax(masked(logits, wiring), dim=-1))
 
 
 class Concrete:
@@ -113,7 +120,7 @@ class Concrete:
         """Differentiable in the logits."""
         uniform = torch.rand(logits.shape, generator=generator, dtype=logits.dtype).clamp_(TINY, ALMOST_ONE)
         gumbel = -torch.log(-torch.log(uniform)).to(logits.device)
-        return Paths(wiring.everything, torch.softmax((logits + gumbel) / self.temperature, dim=-1))
+        return Paths(wiring.everything, torch.softmax(masked(logits + gumbel, wiring) / self.temperature, dim=-1))
 
 
 class SinglePath:
@@ -121,7 +128,7 @@ class SinglePath:
 
     def __call__(self, logits: Tensor, wiring: Wiring, generator: torch.Generator) -> Paths:
         """Not differentiable; drawing ``none`` leaves the edge out."""
-        drawn = torch.multinomial(torch.softmax(logits.detach().cpu(), dim=-1), 1, generator=generator)
+        drawn = torch.multinomial(torch.softmax(masked(logits.detach().cpu(), wiring), dim=-1), 1, generator=generator)
         return Paths(tuple((op,) if op in wiring.live else () for op in drawn.flatten().tolist()))
 
 
@@ -135,12 +142,20 @@ class BinaryGates:
 
     def __call__(self, logits: Tensor, wiring: Wiring, generator: torch.Generator) -> Paths:
         """``active`` has the pairs, without ``none``: its output is zero, so its gate has no gradient."""
-        share = torch.softmax(logits.detach().cpu(), dim=-1)
+        share = torch.softmax(masked(logits.detach().cpu(), wiring), dim=-1)
         pairs = torch.multinomial(share, 2, generator=generator)
         first = torch.multinomial(share.gather(1, pairs), 1, generator=generator)
         gates = torch.zeros_like(share).scatter_(1, pairs.gather(1, first), 1.0)
         active = tuple(tuple(op for op in pair if op in wiring.live) for pair in pairs.tolist())
         return Paths(active, gates.to(logits.device).requires_grad_(), drawn=pairs.to(logits.device))
+
+
+def masked(logits: Tensor, wiring: Wiring) -> Tensor:
+    """The logits (edges, ops), minus infinity for an op that its edge may not have."""
+    barred = torch.ones(wiring.size, dtype=torch.bool)
+    for edge, ops in enumerate(wiring.allowed):
+        barred[edge, list(ops)] = False
+    return logits.masked_fill(barred.to(logits.device), -torch.inf) if bool(barred.any()) else logits
 
 
 def logit_gradient(logits: Tensor, gates: Tensor, pairs: Tensor) -> Tensor:

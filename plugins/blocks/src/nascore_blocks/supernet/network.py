@@ -1,52 +1,39 @@
-"""The supernet: all networks of a cell space in one, sharing weights.
-
-::
-
-    supernet = space.supernet(task)
-    logits = supernet(images, {"normal": paths, "reduce": paths})   # any mix of nascore_blocks.supernet.mix
-    logits = supernet(images, supernet.paths(genotype))             # one architecture switched in
-    network = supernet.extract(genotype)                            # it alone, with the supernet's weights
-"""
+"""The supernet of the cell spaces: all networks of a space in one, sharing weights."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from nascore.errors import SpaceError
 from nascore_blocks.networks import CellNetwork, stems
+from nascore_blocks.supernet.base import Supernet, without_running_statistics
 from nascore_blocks.supernet.cells import SuperCell
 from nascore_blocks.supernet.mix import Paths
+from nascore_blocks.supernet.prices import OpShape
 from nascore_blocks.supernet.wiring import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from nascore_blocks.cells import CellModule
     from nascore_blocks.genotypes import Cell, Genotype
     from nascore_blocks.supernet.mix import Mixture
-    from nascore_blocks.supernet.wiring import Wiring
+    from nascore_blocks.supernet.wiring import CellWiring
 
 
-class Supernet(nn.Module):
-    """Stem, supernet cells, global pooling, classifier.
+class CellSupernet(Supernet):
+    """Stem, supernet cells, global pooling, classifier; see :class:`~nascore_blocks.supernet.base.Supernet`.
 
-    The BNs inside the cells use the statistics of the batch and keep none: running averages mean
-    nothing where each step runs other paths. :meth:`extract`, then
-    :func:`~nascore_blocks.supernet.calibrate.recalibrate`, gives a network with statistics of its own.
-
-    Attributes:
-        wiring: candidate edges and ops, the same for both kinds of cells.
-        kinds: the kinds of cells that the network has: ``normal`` and, with a reduction, ``reduce``.
-        fast: on the CPU, in training mode, compute what edges share once
-            (:mod:`nascore_blocks.supernet.fast`). Set it to False for second derivatives.
+    The kinds are ``normal`` and, with a reduction, ``reduce``; both have the same wiring. The fast path
+    is :mod:`nascore_blocks.supernet.fast`.
     """
 
     def __init__(
         self,
-        wiring: Wiring,
+        wiring: CellWiring,
         shape: Sequence[int] = (3, 32, 32),
         classes: int = 10,
         *,
@@ -74,7 +61,7 @@ class Supernet(nn.Module):
         self.wiring, self.fast = wiring, fast
         self.shape, self.classes = tuple(shape), classes
         self.channels, self.layers, self.reductions, self.stem = channels, layers, tuple(reductions), stem
-        self.kinds = ("normal", "reduce") if reductions else ("normal",)
+        self.wirings = dict.fromkeys(("normal", "reduce") if reductions else ("normal",), wiring)
         self.stem0, self.stem1, width = stems(shape[0], channels, stem)
         before = previous = width
         reduced = stem == "image"
@@ -87,12 +74,7 @@ class Supernet(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.classifier = nn.Linear(previous, classes)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.track_running_stats = False
-                module.register_buffer("running_mean", None)
-                module.register_buffer("running_var", None)
-                module.register_buffer("num_batches_tracked", None)
+        without_running_statistics(self)
 
     def forward(self, x: Tensor, mixture: Mixture) -> Tensor:
         """(batch, channels, height, width) -> logits (batch, classes), of the batch's statistics.
@@ -115,24 +97,29 @@ class Supernet(nn.Module):
         """``normal`` or ``reduce``."""
         return "reduce" if layer in self.reductions else "normal"
 
+    def priced_ops(self) -> Iterator[tuple[str, int, int, OpShape]]:
+        """See :meth:`~nascore_blocks.supernet.base.Supernet.priced_ops`."""
+        size = (self.shape[1], self.shape[2])
+        if self.stem == "image":
+            size = _halved(_halved(_halved(size)))
+        for layer, module in enumerate(self.cells):
+            cell = cast("SuperCell", module)
+            inside = _halved(size) if cell.reduction else size
+            for number, edge in enumerate(self.wiring.edges):
+                height, width = size if edge.input < 2 else inside
+                for op in self.wiring.live:
+                    shape = OpShape(self.wiring.ops[op], cell.channels, cell.stride(edge.input), height, width)
+                    yield self.kind(layer), number, op, shape
+            size = inside
+
     # ------------------------------------------------------------------ one architecture
 
     def paths(self, genotype: Genotype) -> dict[str, Paths]:
-        """The mixture in which this architecture runs alone.
-
-        Raises:
-            SpaceError: the supernet has not all its edges.
-        """
+        """See :meth:`~nascore_blocks.supernet.base.Supernet.paths`."""
         return {kind: self._paths(getattr(genotype, kind)) for kind in self.kinds}
 
     def extract(self, genotype: Genotype) -> CellNetwork:
-        """This architecture as a network of its own, with copies of the supernet's weights.
-
-        In training mode its outputs equal those of the supernet with :meth:`paths`.
-
-        Raises:
-            SpaceError: the supernet has not all its edges.
-        """
+        """See :meth:`~nascore_blocks.supernet.base.Supernet.extract`."""
         network = CellNetwork(
             genotype,
             self.shape,
@@ -190,3 +177,7 @@ class Supernet(nn.Module):
         source: SuperCell = self.cells[layer]  # type: ignore[assignment]  # as above
         first = torch.tensor([(node - 2) * source.channels for node in cell.concat])
         return (first[:, None] + torch.arange(source.channels)).flatten()
+
+
+def _halved(size: tuple[int, int]) -> tuple[int, int]:
+    return -(-size[0] // 2), -(-size[1] // 2)

@@ -18,7 +18,7 @@ Example::
     class Snas(Policy):
         def mix(self, shared):
             concrete = Concrete(temperature=1.0 - 0.97 * shared.progress)
-            return {kind: concrete(logits, shared.wiring, shared.generator) for kind, logits in self.logits.items()}
+            return {kind: concrete(a, shared.wirings[kind], shared.generator) for kind, a in self.logits.items()}
 
         def iterate(self, shared):
             self.optimizer.zero_grad()
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
     from nascore_blocks.data.splits import Split
     from nascore_blocks.recipe import Recipe
+    from nascore_blocks.supernet.base import Supernet
     from nascore_blocks.supernet.mix import Mixture
-    from nascore_blocks.supernet.network import Supernet
     from nascore_blocks.supernet.wiring import Wiring
 
 
@@ -102,6 +102,7 @@ class Shared:
         random: of Python's.
         train_batch, valid_batch: give the next batch of each split.
         round: number of the round, from 0 on.
+        rounds: of the whole training.
         rate: learning rate of the weights now.
         progress: share of all iterations that are done, in [0, 1).
         losses: of the weight steps so far in this round (nats).
@@ -115,24 +116,19 @@ class Shared:
         generator: torch.Generator,
         chance: random.Random,
         streams: tuple[Stream, Stream],
-        number: int,
+        rounds: tuple[int, int],
     ) -> None:
         self.supernet, self.optimizer, self.generator, self.random = supernet, optimizer, generator, chance
-        self.recipe, self.round = recipe, number
+        self.recipe, (self.round, self.rounds) = recipe, rounds
         self.parameters = list(supernet.parameters())
         self.train_batch, self.valid_batch = streams
         self.rate, self.progress = recipe.learning_rate, 0.0
         self.losses: list[float] = []
 
     @property
-    def wiring(self) -> Wiring:
-        """Candidate edges and ops of the cells."""
-        return self.supernet.wiring
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of cells."""
-        return self.supernet.kinds
+    def wirings(self) -> Mapping[str, Wiring]:
+        """Kind of place -> its candidate edges and ops."""
+        return self.supernet.wirings
 
     def loss(self, mixture: Mixture, batch: Batch) -> Tensor:
         """Cross entropy (nats) of the supernet under a mixture; differentiable in weights and mixture."""
