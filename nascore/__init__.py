@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from nascore.decisions import Decision, DecisionSpace, search_space
     from nascore.errors import NascoreError
-    from nascore.hooks import Component, Method, hookimpl
+    from nascore.hooks import Benchmark, Component, Method, hookimpl
     from nascore.records import (
         Architecture,
         Candidate,
@@ -49,7 +49,7 @@ _HOMES = {
     ),
     "nascore.decisions": "Decision DecisionSpace search_space",
     "nascore.errors": "NascoreError",
-    "nascore.hooks": "Component Method hookimpl",
+    "nascore.hooks": "Benchmark Component Method hookimpl",
     "nascore.records": ("Architecture Candidate Constraint Cost Direction Measurement Metric Objective Status Trial"),
     "nascore.result": "SearchResult",
     "nascore.api": "open_run resume search",
@@ -62,7 +62,7 @@ __all__ = [  # noqa: RUF022 - kept in the order of their modules
     "Splits", "Task", "View",
     "Decision", "DecisionSpace", "search_space",
     "NascoreError",
-    "Component", "Method", "hookimpl",
+    "Benchmark", "Component", "Method", "hookimpl",
     "Architecture", "Candidate", "Constraint", "Cost", "Direction", "Measurement", "Metric", "Objective", "Status",
     "Trial",
     "SearchResult",

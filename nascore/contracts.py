@@ -21,6 +21,8 @@ word               provided by    meaning
 ``retrain``        evaluator      has ``retrain(space, architecture, context)``
 ``supernet``       search space   has a supernet: ``nascore_blocks.supernet.base.SupernetSpace``
 ``shared_weights`` evaluator      trains shared weights in ``prepare``, as the sampler's policy says
+``grow``           search space   cells that grow: ``options(block)``, ``of_blocks``, ``blocks_of``
+``table``          evaluator      looks values up; draws from ``context.seed`` alone
 ``policy``         sampler        has ``policy``: a ``nascore_blocks.supernet.policy.Policy``
 =================  =============  ===================================================================
 
@@ -117,6 +119,17 @@ class Dataset(ABC):
         Raises:
             DataError: the data is missing or unusable; says what was looked for, where, and what to do.
         """
+
+    def outline(self) -> tuple[Task, int]:
+        """The task, and the number of training examples, without reading the data where that can be known.
+
+        `nascore search --dry-run` asks it when the data is not there.
+
+        Raises:
+            DataError: it cannot be known without the data (the default, which loads it).
+        """
+        splits = self.load(0)
+        return splits.task, len(splits.train)
 
 
 # ---------------------------------------------------------------------------------- search space

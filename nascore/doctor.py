@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from nascore._version import __version__
 from nascore.errors import NascoreError
-from nascore.hooks import Component, Method
+from nascore.hooks import Benchmark, Component, Method
 from nascore.plugins import KINDS, Plugins, resolve
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def check_plugin(plugins: Plugins, name: str) -> list[Check]:
             try:
                 if isinstance(part, Method):
                     detail = _check_method(Workshop(plugins), f"{name}:{part.name}", part)
+                elif isinstance(part, Benchmark):
+                    detail = _check_benchmark(Workshop(plugins), part)
                 else:
                     detail = _check_component(kind, part)
                 checks.append(Check(title, OK, detail))
@@ -128,8 +130,15 @@ def _check_method(workshop: Any, address: str, method: Method) -> str:
     for preset in method.presets:
         settings = workshop.settings(address, preset, [])
         for table in ("space", "sampler", "evaluator", "data"):
-            workshop._part(table, getattr(settings, table))
+            workshop.part(table, getattr(settings, table))
     return f"presets {', '.join(method.presets) or 'none'}"
+
+
+def _check_benchmark(workshop: Any, benchmark: Benchmark) -> str:
+    """Every part is found and takes the settings; no data is loaded."""
+    for table in ("space", "evaluator", "data"):
+        workshop.part(table, {"use": getattr(benchmark, table), **benchmark.settings.get(table, {})})
+    return benchmark.summary
 
 
 def _contracts() -> dict[str, type]:

@@ -71,6 +71,39 @@ class Method:
     default: bool = False
 
 
+@dataclass(frozen=True)
+class Benchmark:
+    """A task with a known truth, on which ``nascore compare`` races samplers.
+
+    Attributes:
+        name: unique among the benchmarks of its plugin.
+        summary: one line for people.
+        space, evaluator, data: addresses of parts, ``plugin:part``. An evaluator that provides ``table``
+            looks values up and draws from nothing but ``context.seed``.
+        settings: of those parts, by table: ``{"evaluator": {"data": "cifar10"}}``.
+        objective: what the samplers see; empty: the evaluator's first.
+        score: the metric of a measurement that an incumbent is judged by, and no sampler sees; empty: the
+            objective itself.
+        seconds: the metric with the simulated seconds of an evaluation; empty: none.
+        reference: name -> {evaluations: mean score}, numbers of others to be shown beside.
+        paper: where it comes from.
+        note: what a user must know.
+    """
+
+    name: str
+    summary: str
+    space: str
+    evaluator: str
+    data: str
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    objective: str = ""
+    score: str = ""
+    seconds: str = ""
+    reference: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    paper: str = ""
+    note: str = ""
+
+
 class PartHooks:
     """What a plugin offers. Each hook is called when parts are looked up, and returns records only."""
 
@@ -130,6 +163,14 @@ class PartHooks:
 
         Returns:
             Records; a method names its parts by address, so it needs no factory.
+        """
+
+    @hookspec
+    def nascore_benchmarks(self) -> Sequence[Benchmark]:  # type: ignore[empty-body]  # a specification
+        """Benchmarks with a known truth, for ``nascore compare``.
+
+        Returns:
+            Records; a benchmark names its parts by address, so it needs no factory.
         """
 
 

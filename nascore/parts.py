@@ -171,9 +171,9 @@ class Workshop:
             DataError: the data cannot be used.
         """
         space = self._space(settings)
-        sampler = self._part("sampler", settings.sampler)
-        evaluator = self._part("evaluator", settings.evaluator)
-        dataset = self._part("data", settings.data)
+        sampler = self.part("sampler", settings.sampler)
+        evaluator = self.part("evaluator", settings.evaluator)
+        dataset = self.part("data", settings.data)
         constraints = tuple(parse_constraint(text) for text in settings.constraints)
         costs = self._costs(settings, [c.name for c in constraints], evaluator)
         capabilities.check(
@@ -202,16 +202,25 @@ class Workshop:
         return space
 
     def _space(self, settings: SearchSettings) -> SearchSpace:
-        space: SearchSpace = self._part("space", settings.space)
+        space: SearchSpace = self.part("space", settings.space)
         space.name = space.name or settings.space.get("use", type(space).__name__)
         return space
 
     def executor(self, settings: SearchSettings) -> Executor:
         """Make the executor."""
-        executor: Executor = self._part("executor", settings.executor)
+        executor: Executor = self.part("executor", settings.executor)
         return executor
 
-    def _part(self, table: str, settings: Mapping[str, Any]) -> Any:
+    def part(self, table: str, settings: Mapping[str, Any]) -> Any:
+        """Make one part.
+
+        Args:
+            table: ``space``, ``sampler``, ``evaluator``, ``data``, ``executor`` or ``cost``.
+            settings: its address under ``use``, and its options.
+
+        Raises:
+            UsageError: an unknown part or option.
+        """
         options = dict(settings)
         use = options.pop("use", "")
         if table in self.objects:
@@ -260,13 +269,13 @@ class Workshop:
         costs: dict[str, CostModel] = {}
         for use in settings.costs:
             address = self._locate("cost", use)[0]
-            costs[address] = self._part("cost", {"use": address, **self._cost_options(settings, address)})
+            costs[address] = self.part("cost", {"use": address, **self._cost_options(settings, address)})
         for name in [*settings.objectives, *wanted]:
             if name in evaluator.objectives or any(name in cost.metrics for cost in costs.values()):
                 continue
             for address, record in installed.items():
                 if name in self._declared(record, "metrics"):
-                    costs[address] = self._part("cost", {"use": address, **self._cost_options(settings, address)})
+                    costs[address] = self.part("cost", {"use": address, **self._cost_options(settings, address)})
                     break
         return costs
 

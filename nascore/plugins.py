@@ -13,17 +13,20 @@ import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 import pluggy
 
 from nascore.errors import PluginError, nearest
-from nascore.hooks import Component, LifecycleHooks, Method, PartHooks
+from nascore.hooks import Benchmark, Component, LifecycleHooks, Method, PartHooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 GROUP = "nascore"
+Record = Union[Component, Method, Benchmark]
+"""What a plugin's hooks return."""
+
 KINDS = {
     "search_spaces": "search space",
     "samplers": "sampler",
@@ -32,6 +35,7 @@ KINDS = {
     "datasets": "data set",
     "executors": "executor",
     "methods": "method",
+    "benchmarks": "benchmark",
 }
 """Hook name without its prefix -> what people call it."""
 
@@ -45,7 +49,7 @@ class Plugin:
     version: str
     module: Any = None
     error: str = ""
-    parts: dict[str, tuple[Component | Method, ...]] = field(default_factory=dict)
+    parts: dict[str, tuple[Record, ...]] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """What ``nascore plugins list --json`` prints."""
@@ -120,11 +124,11 @@ class Plugins:
         """Every installed plugin, broken ones included."""
         return [self.load(name) for name in self.names]
 
-    def parts(self, kind: str) -> dict[str, Component | Method]:
+    def parts(self, kind: str) -> dict[str, Record]:
         """Address (``plugin:part``) -> record, of every working plugin."""
         return {f"{plugin.name}:{part.name}": part for plugin in self.load_all() for part in plugin.parts.get(kind, ())}
 
-    def find(self, kind: str, address: str) -> tuple[str, Component | Method]:
+    def find(self, kind: str, address: str) -> tuple[str, Record]:
         """Look a part up.
 
         Args:
@@ -180,7 +184,7 @@ def _distribution(point: importlib.metadata.EntryPoint) -> tuple[str, str]:
     return (dist.name, dist.version) if dist is not None else ("(no distribution)", "")
 
 
-def _read_parts(name: str, module: Any) -> dict[str, tuple[Component | Method, ...]]:
+def _read_parts(name: str, module: Any) -> dict[str, tuple[Record, ...]]:
     """Call the part hooks of one plugin, in a manager of its own so that its faults are its own."""
     manager = pluggy.PluginManager("nascore")
     manager.add_hookspecs(PartHooks)
@@ -188,15 +192,15 @@ def _read_parts(name: str, module: Any) -> dict[str, tuple[Component | Method, .
     manager.register(module, name=name)
     _check_hooks(module)
     manager.check_pending()
-    parts: dict[str, tuple[Component | Method, ...]] = {}
+    parts: dict[str, tuple[Record, ...]] = {}
     for kind in KINDS:
         answers = getattr(manager.hook, f"nascore_{kind}")()
         if not all(isinstance(answer, (list, tuple)) for answer in answers):
             raise PluginError(f"nascore_{kind} must return a list of records; got {answers[0]!r}")
-        records = [record for answer in answers for record in answer]
-        expected = Method if kind == "methods" else Component
+        records: list[Any] = [record for answer in answers for record in answer]
+        expected: type = {"methods": Method, "benchmarks": Benchmark}.get(kind, Component)
         for record in records:
-            if not isinstance(record, expected):
+            if not issubclass(type(record), expected):
                 raise PluginError(f"nascore_{kind} must return {expected.__name__} records; got {record!r}")
             if not record.name or ":" in record.name:
                 raise PluginError(f"nascore_{kind} gives the name {record.name!r}; a name is not empty and has no ':'")

@@ -140,6 +140,8 @@ class PlainProgress(Progress):
     @hookimpl
     def nascore_round_finished(self, search: Search, number: int, round: Round) -> None:
         """Tell a round of shared training, now and then."""
+        if not round.metrics:  # a preparation
+            return
         self.rounds += 1
         if time.monotonic() - self._written >= NEWS_SECONDS:
             self._line(f"shared training, round {self.rounds}: {values(round.metrics)}")
@@ -231,6 +233,8 @@ class LiveProgress(Progress):
     @hookimpl
     def nascore_round_finished(self, search: Search, number: int, round: Round) -> None:
         """Show the round."""
+        if not round.metrics:  # a preparation
+            return
         self.rounds += 1
         self._now = f"shared training, round {self.rounds}: {values(round.metrics)}"
 

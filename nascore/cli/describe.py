@@ -7,26 +7,34 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from nascore.display import columns
-from nascore.hooks import Method
+from nascore.hooks import Benchmark, Method
 from nascore.options import options_of
-from nascore.plugins import KINDS, resolve
+from nascore.plugins import KINDS, Record, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from nascore.hooks import Component
 
 _WORDS = ("requires", "provides")
+_METHOD_FIELDS = ("name", "summary", "paper", "note", "space", "sampler", "evaluator", "data")
+_BENCHMARK_FIELDS = (
+    "name", "summary", "paper", "note", "space", "evaluator", "data", "objective", "score", "seconds",
+)  # fmt: skip
 
 
-def details(part: Component | Method) -> dict[str, Any]:
+def details(part: Record) -> dict[str, Any]:
     """All about a part, as plain JSON; a part that cannot be imported says so under ``error``."""
     if isinstance(part, Method):
-        fields = ("name", "summary", "paper", "note", "space", "sampler", "evaluator", "data")
         return {
-            **{field: getattr(part, field) for field in fields},
+            **{field: getattr(part, field) for field in _METHOD_FIELDS},
             "costs": list(part.costs),
             "presets": {name: dict(settings) for name, settings in part.presets.items()},
+        }
+    if isinstance(part, Benchmark):
+        return {
+            **{field: getattr(part, field) for field in _BENCHMARK_FIELDS},
+            "settings": {table: dict(options) for table, options in part.settings.items()},
+            "reference": {name: dict(values) for name, values in part.reference.items()},
         }
     out: dict[str, Any] = {"name": part.name, "summary": part.summary, "paper": part.paper, "factory": part.factory}
     try:
@@ -48,7 +56,7 @@ def details(part: Component | Method) -> dict[str, Any]:
     return {**out, "options": options, **words}
 
 
-def describe(parts: Mapping[str, Sequence[Component | Method]]) -> str:
+def describe(parts: Mapping[str, Sequence[Record]]) -> str:
     """Parts as text, by kind."""
     blocks = []
     for kind, found in parts.items():
@@ -56,7 +64,10 @@ def describe(parts: Mapping[str, Sequence[Component | Method]]) -> str:
             told = details(part)
             paper = f" ({told['paper']})" if told["paper"] else ""
             lines = [f"\n{KINDS[kind]} {part.name}: {part.summary}{paper}"]
-            lines += _method_lines(told) if isinstance(part, Method) else _component_lines(told)
+            if isinstance(part, Benchmark):
+                lines += _benchmark_lines(told)
+            else:
+                lines += _method_lines(told) if isinstance(part, Method) else _component_lines(told)
             blocks.append("\n".join(lines))
     return "\n".join(blocks)
 
@@ -104,6 +115,19 @@ def _method_lines(told: Mapping[str, Any]) -> list[str]:
     for name, settings in told["presets"].items():
         lines += [f"  preset {name}:", columns([[key, f"= {value!r}"] for key, value in settings.items()], indent=4)]
     return [*lines, *([f"  note: {told['note']}"] if told["note"] else [])]
+
+
+def _benchmark_lines(told: Mapping[str, Any]) -> list[str]:
+    fields = ("space", "evaluator", "data", "objective", "score", "seconds", "note")
+    lines = [f"  {name}: {told[name]}" for name in fields if told[name]]
+    lines += [
+        f"  {table}.{key} = {value!r}" for table, options in told["settings"].items() for key, value in options.items()
+    ]
+    rows = [
+        [name, ", ".join(f"{at}: {value:g}" for at, value in values.items())]
+        for name, values in told["reference"].items()
+    ]
+    return [*lines, *(["  reference:", columns(rows, indent=4)] if rows else [])]
 
 
 def _plain(value: Any) -> Any:

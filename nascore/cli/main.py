@@ -11,6 +11,7 @@ import click
 
 from nascore import __version__
 from nascore.cli.common import INTERRUPTED, Commands, color, say
+from nascore.cli.compare import compare
 from nascore.cli.doctor import doctor
 from nascore.cli.plugins import plugins
 from nascore.cli.results import export, retrain, track
@@ -43,7 +44,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.color = color()
 
 
-for command in (search, resume, runs, show, retrain, export, track, plugins, doctor):
+for command in (search, resume, runs, show, retrain, export, track, compare, plugins, doctor):
     cli.add_command(command)
 
 

@@ -67,11 +67,11 @@ def _on_a_device_here(settings: SearchSettings, parts: Parts) -> SearchSettings:
 
 
 class _Outline(Dataset):
-    """Stands for data that is not here: its task, and a train split that has a length only."""
+    """Stands for data that is not here: its task, and splits that have a length only."""
 
     def __init__(self, dataset: Any, task: Task, examples: int) -> None:
         self.provides = dataset.provides  # type: ignore[misc] # what this instance stands for
-        self._splits = Splits(task, range(examples), [], [])
+        self._splits = Splits(task, range(examples), range(examples), [])  # a valid split must not seem too small
 
     def load(self, seed: int) -> Splits:
         return self._splits
@@ -80,18 +80,20 @@ class _Outline(Dataset):
 def _assemble(workshop: Workshop, settings: SearchSettings, as_json: bool) -> tuple[Parts, str]:
     """The parts, and why the data is not here.
 
-    Where the data cannot be loaded, a data set may have ``outline()``, which gives its task and the
-    size of its train split all the same: a preset for a large data set can be looked at without it.
+    Where the data cannot be loaded, its ``outline()`` may give its task and the size of its train split
+    all the same: a preset for a large data set can be looked at without it.
     """
     try:
         return workshop.assemble(settings), ""
     except DataError as error:
-        dataset = workshop._part("data", settings.data)
-        if not hasattr(dataset, "outline"):
+        dataset = workshop.part("data", settings.data)
+        try:
+            outline = dataset.outline()
+        except DataError:
             if not as_json:
                 click.echo(to_toml(settings))
             raise DataError(f"The settings are valid, but sizes need the data: {error}") from error
-        workshop.objects = {**workshop.objects, "data": _Outline(dataset, *dataset.outline())}
+        workshop.objects = {**workshop.objects, "data": _Outline(dataset, *outline)}
         bare = settings.model_copy(update={"data": {"use": settings.data.get("use", "")}})
         return workshop.assemble(bare), str(error)
 
@@ -108,9 +110,19 @@ def _sizes(workshop: Workshop, settings: SearchSettings, parts: Parts) -> dict[s
             {"architecture": architecture.to_json(), "costs": {name: cost.to_json() for name, cost in found.items()}}
             for architecture, found in zip(drawn, costs, strict=True)
         ],
+        "shared": _shared_sizes(parts),
         "constraints": {text: _share(text, costs) for text in settings.constraints},
         "estimate": _estimate(settings, parts, drawn[0], costs[0]),
     }
+
+
+def _shared_sizes(parts: Parts) -> dict[str, Any] | None:
+    """Costs of what the evaluator trains for all candidates together, such as a supernet; None: nothing.
+
+    An evaluator says it by a method ``sizes()``, which gives costs by name, and computes nothing.
+    """
+    sizes = getattr(parts.evaluator, "sizes", None)
+    return {name: cost.to_json() for name, cost in sizes().items()} if sizes is not None else None
 
 
 def _drawn_and_priced(
@@ -202,7 +214,7 @@ def _seconds_an_example(settings: SearchSettings, parts: Parts, architecture: Ar
     try:
         with isolated_random(derive_seed(settings.seed, "preview")):
             network = parts.space.build(architecture, task).to(settings.device).train()
-            inputs = torch.randn(batch, *task.shape, device=settings.device)
+            inputs = torch.zeros(batch, *task.shape, device=settings.device)
             times = []
             for _ in range(4):
                 start = clock.perf_counter()
@@ -227,6 +239,9 @@ def _print(settings: SearchSettings, out: Mapping[str, Any]) -> None:
         found = sorted(one["costs"][name]["value"] for one in out["sampled"] if name in one["costs"])
         rows.append(["#", name, number(found[0]), number(statistics.median(found)), number(found[-1])])
     click.echo(columns(rows))
+    if out["shared"]:
+        each = ", ".join(f"{number(cost['value'])} {name}" for name, cost in out["shared"].items())
+        click.echo(f"# All of them share one network: {each}")
     for text, share in out["constraints"].items():
         if share is not None:
             click.echo(f"# {share:.0%} of them meet {text}")

@@ -102,7 +102,7 @@ def finished(result: SearchResult) -> Event:
         "counts": result.counts,
         "best": best.summary() if best is not None else None,
         "front": [trial.summary() for trial in result.pareto_front],
-        "files": ["search.toml", "best/architecture.json"],
+        "files": ["search.toml", "best/architecture.json", "pictures"],
     }
 
 

@@ -1,4 +1,5 @@
 from nascore.testing import SamplerConformance
+from nascore_blocks.macro import MacroSpace
 from nascore_blocks.spaces import NASNetSpace
 from nascore_enas.sampler import ENAS
 
@@ -15,3 +16,8 @@ class TestENAS(SamplerConformance):
 
     def space(self):
         return NASNetSpace(blocks=2, channels=2)
+
+
+class TestENASMacro(TestENAS):
+    def space(self):
+        return MacroSpace(layers=4, channels=2)

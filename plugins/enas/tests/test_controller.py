@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from nascore.seeding import isolated_random
 from nascore_blocks.supernet.wiring import CellWiring
-from nascore_enas.controller import Controller, Shape
+from nascore_enas.cells import CellController
+from nascore_enas.controller import Shape
 from nascore_enas.reinforce import Reinforce
 
 SIX = ("a", "b", "c", "d", "e", "f", "none")
 
 
+def cells(wiring, kinds=("normal",)):
+    """As much of a cell space as the controller reads."""
+    return SimpleNamespace(wiring=wiring, kinds=kinds, write=lambda kind, nodes: {kind: nodes})
+
+
 def controller(wiring, kinds=("normal",), hidden=8, scale=1.0, **shape):
     with isolated_random(3):
-        made = Controller(wiring, kinds, hidden, Shape(**{"op_reduce": 1.0, "tanh_constant": 2.5} | shape))
+        made = CellController(cells(wiring, kinds), hidden, Shape(**{"op_reduce": 1.0, "tanh_constant": 2.5} | shape))
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.mul_(scale)
@@ -105,13 +112,13 @@ def test_the_bias_favours_separable_convolutions():
 def test_darts_cells_get_two_different_inputs():
     made = controller(CellWiring(3, 1, SIX))
     for row in made.draw(200, torch.Generator().manual_seed(0)).tokens.tolist():
-        for node in made.cells(row)["normal"]:
+        for node in made.genome(row)["normal"]:
             assert node[0].input != node[1].input
 
 
 def test_tokens_become_nodes():
     made = controller(CellWiring(2, 2, ("a", "b", "none")))
-    (first, second) = made.cells([1, 0, 0, 1, 2, 2, 1, 1])["normal"]
+    (first, second) = made.genome([1, 0, 0, 1, 2, 2, 1, 1])["normal"]
     assert [(e.input, e.op) for e in first] == [(1, "a"), (0, "b")]
     assert [(e.input, e.op) for e in second] == [(2, "b"), (2, "b")]
 
@@ -150,7 +157,7 @@ def test_it_learns_a_target():
 def mean_reward_after_training(seed):
     wiring = CellWiring(2, 2, SIX)
     with isolated_random(seed):
-        made = Controller(wiring, ("normal",), 32, Shape(1.0, 2.5, 1.0))
+        made = CellController(cells(wiring), 32, Shape(1.0, 2.5, 1.0))
     reinforce = Reinforce(made, 5e-3, 1e-4, 0.95)
     generator = torch.Generator().manual_seed(seed)
     target = (4, 0, 2, 5)

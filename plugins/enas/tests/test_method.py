@@ -10,7 +10,7 @@ METHOD = Plugins().find("methods", "enas")[1]
 TABLES = {"space": "search_spaces", "sampler": "samplers", "evaluator": "evaluators", "data": "datasets"}
 
 
-@pytest.mark.parametrize("preset", ["quick", "paper"])
+@pytest.mark.parametrize("preset", list(METHOD.presets))
 def test_the_preset_fits_the_parts(preset):
     parts = {table: {"use": getattr(METHOD, table)} for table in TABLES}
     settings = merge([parts, nest(METHOD.presets[preset])])

@@ -8,9 +8,11 @@ import torch
 import nascore
 from nascore.errors import SettingsError
 from nascore.testing.toys import toy_data
+from nascore_blocks.macro import MacroSpace
+from nascore_blocks.nasbench201 import NASBench201
 from nascore_blocks.spaces import DARTSSpace, NASNetSpace
 from nascore_blocks.weight_sharing import SharedWeights
-from nascore_enas.hooks import OPS
+from nascore_enas.presets import OPS
 from nascore_enas.sampler import ENAS
 
 
@@ -26,6 +28,10 @@ class Stop(BaseException):
 
 
 def space(kind=NASNetSpace):
+    if kind is MacroSpace:
+        return MacroSpace(layers=3, channels=2, reductions=1)
+    if kind is NASBench201:
+        return NASBench201(channels=2, reductions=1)
     return kind(blocks=2, ops=OPS, channels=2, cells=1, reductions=1)
 
 
@@ -54,7 +60,8 @@ def equal(first, second):
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_phases_leave_each_other_alone(tmp_path):
+@pytest.mark.parametrize("kind", [NASNetSpace, MacroSpace])
+def test_phases_leave_each_other_alone(tmp_path, kind):
     """P2: weights change in the first phase alone, the controller in the second alone."""
     enas, weights = sampler(), evaluator()
     seen = []
@@ -84,7 +91,7 @@ def test_phases_leave_each_other_alone(tmp_path):
         watch(enas.policy)
 
     enas.setup = watched_setup
-    search(tmp_path / "run", sampler=enas, evaluator=weights, trials=2)
+    search(tmp_path / "run", space=space(kind), sampler=enas, evaluator=weights, trials=2)
     assert set(seen) == {("one", False, True), ("two", True, False)}
 
 
@@ -134,7 +141,7 @@ def test_each_op_has_an_output_of_its_own():
         assert not any(torch.allclose(one, other, atol=1e-4) for other in outputs[index + 1 :])
 
 
-@pytest.mark.parametrize("kind", [NASNetSpace, DARTSSpace])
+@pytest.mark.parametrize("kind", [NASNetSpace, DARTSSpace, MacroSpace, NASBench201])
 def test_a_search_stopped_anywhere_and_resumed_is_the_same_search(tmp_path, kind):
     whole = search(tmp_path / "whole", space=space(kind))
     assert [t.candidate.origin for t in whole.history] == ["derived from the controller"] * 3 + [
@@ -178,7 +185,8 @@ def test_a_finished_search_takes_a_larger_budget(tmp_path):
 @pytest.mark.parametrize(
     "wrong",
     [{"hidden": 0}, {"steps": 0}, {"samples": 0}, {"derive": 0}, {"learning_rate": 0.0}, {"temperature": 0.0},
-     {"tanh_constant": -1.0}, {"op_reduce": 0.0}, {"entropy_weight": -1.0}, {"baseline_decay": 1.0}],
+     {"tanh_constant": -1.0}, {"op_reduce": 0.0}, {"entropy_weight": -1.0}, {"baseline_decay": 1.0},
+     {"skip_target": 1.0}, {"skip_weight": -0.1}],
 )  # fmt: skip
 def test_bad_settings_are_named(wrong):
     with pytest.raises(SettingsError, match=next(iter(wrong))):

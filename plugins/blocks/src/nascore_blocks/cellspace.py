@@ -54,13 +54,13 @@ class CellSpace(DecisionSpace):
         stem: str,
         auxiliary: bool,
     ) -> None:
-        _at_least("blocks", blocks, 1)
-        _at_least("channels", channels, 2)
-        _at_least("cells", cells, 1)
-        _at_least("reductions", 0 if reductions is None else reductions, 0)
+        at_least("blocks", blocks, 1)
+        at_least("channels", channels, 2)
+        at_least("cells", cells, 1)
+        at_least("reductions", 0 if reductions is None else reductions, 0)
         if stem not in ("auto", *STEMS):
             raise SettingsError(f"stem is {stem!r}; {nearest(stem, ('auto', *STEMS))}.")
-        self.blocks, self.ops, self.channels, self.cells = blocks, _known_ops(ops), channels, cells
+        self.blocks, self.ops, self.channels, self.cells = blocks, known_ops(ops), channels, cells
         self.reductions, self.stem, self.auxiliary = reductions, stem, auxiliary
         self._set_macro(reductions=2 if reductions is None else reductions)
 
@@ -131,7 +131,7 @@ class CellSpace(DecisionSpace):
     def build(self, architecture: Architecture, task: Task) -> CellNetwork:
         """The network for this task; its macro follows the size of the images."""
         stem, reductions = self._macro(task)
-        positions = _positions(self.cells, reductions)
+        positions = reduction_layers(self.cells, reductions)
         return CellNetwork(
             self.structure(architecture),
             task.shape,
@@ -189,7 +189,7 @@ class CellSpace(DecisionSpace):
             task.classes,
             channels=self.channels,
             layers=self.cells * (reductions + 1) + reductions,
-            reductions=_positions(self.cells, reductions),
+            reductions=reduction_layers(self.cells, reductions),
             stem=stem,
             fast=fast,
         )
@@ -205,7 +205,7 @@ class CellSpace(DecisionSpace):
 
     def _set_macro(self, reductions: int) -> None:
         self._kinds = KINDS if reductions else KINDS[:1]
-        self._positions = _positions(self.cells, reductions)
+        self._positions = reduction_layers(self.cells, reductions)
 
     def _reduction_lives(self, reads: Mapping[str, frozenset[int]]) -> bool:
         layers = self.cells * (len(self._positions) + 1) + len(self._positions)
@@ -214,17 +214,27 @@ class CellSpace(DecisionSpace):
         return "reduce" not in reads or any(layer in live for layer in self._positions)
 
 
-def _positions(cells: int, reductions: int) -> tuple[int, ...]:
+def reduction_layers(cells: int, reductions: int) -> tuple[int, ...]:
     """Layers of the reduction cells: after each row of ``cells`` normal cells but the last."""
     return tuple(cells + (cells + 1) * number for number in range(reductions))
 
 
-def _at_least(name: str, value: int, least: int) -> None:
+def at_least(name: str, value: int, least: int) -> None:
+    """Refuse an option that is smaller.
+
+    Raises:
+        SettingsError: names it.
+    """
     if value < least:
         raise SettingsError(f"{name} is {value}; allowed: {least} or more.")
 
 
-def _known_ops(ops: Sequence[str]) -> tuple[str, ...]:
+def known_ops(ops: Sequence[str]) -> tuple[str, ...]:
+    """The ops, each once.
+
+    Raises:
+        SettingsError: none, an unknown one, or one twice.
+    """
     if isinstance(ops, str) or not ops:
         raise SettingsError(f"ops is {ops!r}; it needs a list with at least one of {', '.join(sorted(OPS))}.")
     for op in ops:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar
 
 from safetensors.torch import save_file
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from nascore.contracts import Context, Splits
+    from nascore.contracts import Context, SearchSpace, Splits, Task
     from nascore.records import Architecture, Candidate
     from nascore_blocks.training import Report
 
@@ -43,11 +44,12 @@ class Train(Evaluator):
         clip: largest norm of the gradient; 0 clips nothing.
         label_smoothing: in [0, 1).
         drop_path: probability in the last epoch, growing linearly from 0, in [0, 1).
+        drop_path_by_depth: ScheduledDropPath: the probability also grows with the depth of a cell, and step by step.
         auxiliary_weight: of the auxiliary head's loss, where the network has one.
         patience: epochs without a better accuracy after which training stops and goes back to the
             best epoch; 0 trains to the end.
         data_fraction: share of the training split that is used, in (0, 1].
-        flip: mirror images at random, left to right.
+        flip: mirror images at random, left to right; like ``crop`` and ``cutout``, for images only.
         crop: shift images at random by up to this many pixels.
         cutout: side in pixels of a random square set to 0; 0 for none.
         mixed_precision: half precision on CUDA devices.
@@ -56,7 +58,7 @@ class Train(Evaluator):
         save_weights: keep the trained weights in the trial's folder.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset({"module", "images", "labels"})
+    requires: ClassVar[frozenset[str]] = frozenset({"module", "labels"})
     provides: ClassVar[frozenset[str]] = frozenset({"curve", "retrain"})
     objectives: ClassVar[Mapping[str, Metric]] = {
         "accuracy": Metric("", Direction.MAXIMIZE),
@@ -75,6 +77,7 @@ class Train(Evaluator):
         clip: float = 5.0,
         label_smoothing: float = 0.0,
         drop_path: float = 0.0,
+        drop_path_by_depth: bool = False,
         auxiliary_weight: float = 0.0,
         patience: int = 0,
         data_fraction: float = 1.0,
@@ -96,6 +99,7 @@ class Train(Evaluator):
             clip=clip,
             label_smoothing=label_smoothing,
             drop_path=drop_path,
+            drop_path_by_depth=drop_path_by_depth,
             auxiliary_weight=auxiliary_weight,
             patience=patience,
             data_fraction=data_fraction,
@@ -107,6 +111,15 @@ class Train(Evaluator):
         if threads < 0:
             raise SettingsError(f"threads is {threads}; it must be >= 0 (0 leaves torch's own number).")
         self.threads, self.save_weights = threads, save_weights
+
+    def setup(self, space: SearchSpace, data: Splits) -> None:
+        """See :meth:`Evaluator.setup`.
+
+        Raises:
+            SettingsError: the recipe changes images, and the data has none.
+        """
+        super().setup(space, data)
+        check_augmentation(self.recipe, data.task)
 
     def evaluate(self, candidate: Candidate, context: Context) -> Measurement:
         """Build, train on ``train``, validate on ``valid`` after every epoch; see :meth:`Evaluator.evaluate`.
@@ -134,7 +147,7 @@ class Train(Evaluator):
         return Measurement(
             Status.PRUNED if outcome.pruned else Status.COMPLETE,
             objectives={name: outcome.metrics[name] for name in self.objectives},
-            metrics=_numbers(outcome),
+            metrics=_numbers(outcome) | of_text(context.task, outcome.metrics["loss"]),
             artifacts=artifacts,
             reason=f"stopped after epoch {outcome.epochs} of {recipe.epochs}" if outcome.pruned else "",
         )
@@ -171,12 +184,37 @@ class Train(Evaluator):
             outcome = train(network, data, recipe, seed=seed, device=device, report=report)
             accuracy, loss = evaluate(network, as_split(splits.test), device=device, batch_size=4 * recipe.batch_size)
         objectives = {"test_accuracy": accuracy, "test_loss": loss}
-        return Measurement(Status.COMPLETE, objectives, metrics=_numbers(outcome)), weights(network)
+        metrics = _numbers(outcome) | of_text(splits.task, loss, "test_")
+        return Measurement(Status.COMPLETE, objectives, metrics=metrics), weights(network)
 
 
 def weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The state of ``network`` as safetensors takes it: contiguous, on the CPU, nothing shared."""
     return {name: value.detach().cpu().clone().contiguous() for name, value in network.state_dict().items()}
+
+
+def of_text(task: Task, loss: float, prefix: str = "") -> dict[str, float]:
+    """Perplexity of a token and bits a character, where the task is language modelling; else nothing.
+
+    Args:
+        task: of the search.
+        loss: mean cross entropy of a token (nats).
+        prefix: of the names.
+    """
+    if task.kind != "language-modelling":
+        return {}
+    perplexity = math.exp(loss) if loss < 700 else math.inf  # more than a float can hold
+    return {f"{prefix}perplexity": perplexity, f"{prefix}bits_per_character": loss / math.log(2)}
+
+
+def check_augmentation(recipe: Recipe, task: Task) -> None:
+    """Refuse to mirror, shift or cut what is no image.
+
+    Raises:
+        SettingsError: names the task.
+    """
+    if recipe.augments and task.kind == "language-modelling":
+        raise SettingsError(f"flip, crop and cutout change images; {task.name!r} has tokens. Leave them at 0.")
 
 
 def _numbers(outcome: Outcome) -> dict[str, float]:

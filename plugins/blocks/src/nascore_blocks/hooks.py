@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nascore.hooks import Component, hookimpl
+
+if TYPE_CHECKING:
+    from nascore.driver import Search
 
 
 @hookimpl
 def nascore_search_spaces() -> list[Component]:
-    """The cell spaces."""
+    """The search spaces."""
     return [
         Component(
             "nasnet",
@@ -19,6 +24,36 @@ def nascore_search_spaces() -> list[Component]:
             "darts",
             "DARTS cells: nodes with two distinct inputs, all nodes concatenated",
             "nascore_blocks.spaces:DARTSSpace",
+            paper="arXiv:1806.09055",
+        ),
+        Component(
+            "nasbench201",
+            "NAS-Bench-201 cells: four nodes, one of five ops on each of six edges",
+            "nascore_blocks.nasbench201:NASBench201",
+            paper="arXiv:2001.00326",
+        ),
+        Component(
+            "macro",
+            "layers in a chain, each one of six ops, with a bit for each skip (ENAS macro)",
+            "nascore_blocks.macro:MacroSpace",
+            paper="arXiv:1802.03268",
+        ),
+        Component(
+            "mbconv",
+            "chains of inverted residual blocks: kernel and expansion of each, or skipped",
+            "nascore_blocks.mbconv:MBConvSpace",
+            paper="arXiv:1812.00332",
+        ),
+        Component(
+            "choice",
+            "cells of choice blocks: one or two inputs summed, one or two ops applied and added",
+            "nascore_blocks.choice:ChoiceSpace",
+            paper="Bender et al., ICML 2018",
+        ),
+        Component(
+            "recurrent",
+            "recurrent cells for language modelling: highway nodes, each with a predecessor and an activation",
+            "nascore_blocks.recurrent:RecurrentSpace",
             paper="arXiv:1806.09055",
         ),
     ]
@@ -55,6 +90,11 @@ def nascore_datasets() -> list[Component]:
         Component(
             "digits", "1,797 scans of digits, 8x8, 10 classes, inside scikit-learn", "nascore_blocks.data:Digits"
         ),
+        Component(
+            "text",
+            "the next character of CPython's language reference, or of your own text: text:PATH",
+            "nascore_blocks.data.text:Text",
+        ),
         Component("mnist", "70,000 digits, 28x28, 10 classes", "nascore_blocks.data:MNIST"),
         Component("fashion-mnist", "70,000 garments, 28x28, 10 classes", "nascore_blocks.data:FashionMNIST"),
         Component("cifar10", "60,000 photographs, 3x32x32, 10 classes", "nascore_blocks.data:CIFAR10"),
@@ -66,3 +106,12 @@ def nascore_datasets() -> list[Component]:
         ),
         Component("folder", "your own images, one folder a class: folder:PATH", "nascore_blocks.data:ImageFolder"),
     ]
+
+
+@hookimpl
+def nascore_round_finished(search: Search) -> None:
+    """Draw the alphas of a sampler that keeps them."""
+    if "policy" in search.parts.sampler.provides:
+        from nascore_blocks.supernet.picture import write_picture
+
+        write_picture(search)

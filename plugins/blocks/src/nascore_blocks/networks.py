@@ -165,6 +165,11 @@ class CellNetwork(nn.Module):
         for cell in self.cells.values():
             cell.drop_path.probability = probability  # type: ignore[union-attr]  # ModuleDict forgets the class
 
+    def set_drop_path_by_depth(self, probability: float) -> None:
+        """ScheduledDropPath's depth (Zoph et al. 2018): cell l of L, from 1 on, drops with l / L of ``probability``."""
+        for layer, cell in self.cells.items():
+            cell.drop_path.probability = probability * (int(layer) + 1) / self.layers  # type: ignore[union-attr]  # see above
+
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
         before = self.stem0(x)
         previous = middle = before if self.stem1 is None else self.stem1(before)

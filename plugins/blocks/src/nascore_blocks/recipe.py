@@ -33,6 +33,8 @@ class Recipe:
         clip: largest norm of the gradient; 0 clips nothing.
         label_smoothing: in [0, 1) (arXiv:1512.00567, section 7).
         drop_path: probability in the last epoch, growing linearly from 0, in [0, 1).
+        drop_path_by_depth: ScheduledDropPath (Zoph et al. 2018): the probability also grows with the depth of a
+            cell, l / L of it in cell l of L, and from step to step, so that the very end has all of it.
         auxiliary_weight: of the auxiliary head's loss, >= 0.
         patience: epochs without a better validation accuracy after which training stops and goes
             back to the best epoch; 0 trains to the end.
@@ -54,6 +56,7 @@ class Recipe:
     clip: float = 5.0
     label_smoothing: float = 0.0
     drop_path: float = 0.0
+    drop_path_by_depth: bool = False
     auxiliary_weight: float = 0.0
     patience: int = 0
     data_fraction: float = 1.0

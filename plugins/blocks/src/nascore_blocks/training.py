@@ -78,7 +78,7 @@ def train(
     take, that example joins the batch before.
 
     Args:
-        network: (batch, *shape) -> logits (batch, classes). If it has
+        network: (batch, *shape) -> logits (batch, classes), or (batch, classes, time) for sequences. If it has
             ``forward_with_auxiliary(inputs) -> (logits, auxiliary logits or None)`` or
             ``set_drop_path(probability)``, they are used as the recipe says.
         data: to learn from.
@@ -152,9 +152,8 @@ class _Training:
     def epoch(self, number: int) -> float:
         """One pass over the data; the mean loss (nats)."""
         self.network.train()
-        set_drop_path = getattr(self.network, "set_drop_path", None)
-        if set_drop_path is not None:
-            set_drop_path(self.recipe.drop_path * (number - 1) / self.recipe.epochs)
+        if not self.recipe.drop_path_by_depth:
+            self.drop_paths("set_drop_path", (number - 1) / self.recipe.epochs)
         order = torch.randperm(len(self.data), generator=self.order)
         losses: list[Tensor] = []
         sizes = []
@@ -174,6 +173,8 @@ class _Training:
         if recipe.augments:
             inputs = augment(inputs, self.order, crop=recipe.crop, flip=recipe.flip, cutout=recipe.cutout)
         inputs = arranged(inputs, self.form)
+        if recipe.drop_path_by_depth:
+            self.drop_paths("set_drop_path_by_depth", self.step / max(1, self.steps - 1))
         with torch.autocast("cuda", dtype=self.half, enabled=self.amp):
             loss = self.loss(inputs, labels)
         rate = recipe.rate(self.step, self.steps)
@@ -189,6 +190,12 @@ class _Training:
         self.step += 1
         return loss.detach()
 
+    def drop_paths(self, method: str, time: float) -> None:
+        """Let the network drop ``time``, in [0, 1], of the recipe's probability, if it has the method."""
+        setter = getattr(self.network, method, None)
+        if setter is not None:
+            setter(self.recipe.drop_path * time)
+
     def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
         with_auxiliary = getattr(self.network, "forward_with_auxiliary", None)
         smoothing = self.recipe.label_smoothing
@@ -201,9 +208,11 @@ class _Training:
         return loss + self.recipe.auxiliary_weight * F.cross_entropy(auxiliary, labels, label_smoothing=smoothing)
 
     def fitting(self, logits: Any) -> Tensor:
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < self.classes:
+        labels = self.data.labels
+        if not isinstance(logits, Tensor) or logits.ndim != labels.ndim + 1 or logits.shape[1] < self.classes:
             got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise TrainingError(f"The network must give logits (batch, classes >= {self.classes}); it gave {got}.")
+            wanted = f"(batch, classes >= {self.classes}{', time' * (labels.ndim - 1)})"
+            raise TrainingError(f"The network must give logits {wanted}; it gave {got}.")
         return logits
 
 
@@ -211,7 +220,10 @@ class _Training:
 def evaluate(
     network: nn.Module, data: Split, *, device: torch.device | str = "cpu", batch_size: int = 256
 ) -> tuple[float, float]:
-    """Accuracy in [0, 1] and mean cross entropy (nats) of ``network``, which is put in evaluation mode."""
+    """Accuracy in [0, 1] and mean cross entropy (nats) of ``network``, which is put in evaluation mode.
+
+    For sequences, over all their labels.
+    """
     network.eval()
     form = layout(network, device)
     data = data.to(device)
@@ -223,7 +235,8 @@ def evaluate(
         logits = network(arranged(inputs, form))
         total += F.cross_entropy(logits, labels, reduction="sum")
         correct += (logits.argmax(1) == labels).sum()
-    return correct.item() / len(data), total.item() / len(data)
+    predictions = data.labels.numel()
+    return correct.item() / predictions, total.item() / predictions
 
 
 def batches(examples: int, batch_size: int) -> list[tuple[int, int]]:

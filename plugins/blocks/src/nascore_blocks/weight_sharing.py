@@ -25,10 +25,11 @@ from nascore.options import make
 from nascore.records import Direction, Measurement, Metric, Status
 from nascore.seeding import derive_seed, isolated_random
 from nascore_blocks.data.splits import as_split
-from nascore_blocks.evaluators import Train
+from nascore_blocks.evaluators import Train, check_augmentation, of_text
 from nascore_blocks.recipe import Recipe
 from nascore_blocks.supernet.calibrate import recalibrate
 from nascore_blocks.supernet.policy import DivergedError, Policy, Shared, Stream, augmenting
+from nascore_blocks.supernet.sizes import sizes_of
 from nascore_blocks.threads import pinned_threads
 from nascore_blocks.training import batches, evaluate
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nascore.contracts import Context, Sampler, SearchSpace, Splits
-    from nascore.records import Architecture, Candidate
+    from nascore.records import Architecture, Candidate, Cost
     from nascore_blocks.supernet.base import Supernet, SupernetSpace
     from nascore_blocks.supernet.mix import Mixture
     from nascore_blocks.training import Report
@@ -133,16 +134,18 @@ class SharedWeights(Evaluator):
         self._trainer: Train = make(Train, retrain or {}, "evaluator.retrain")
         self.done = self.failures = 0
         self.factor = 1.0
+        self.metrics: dict[str, float] = {}
         self.supernet: Supernet | None = None
 
     def setup(self, space: SearchSpace, data: Splits) -> None:
         """See :meth:`Evaluator.setup`.
 
         Raises:
-            SettingsError: too few examples for a batch.
+            SettingsError: too few examples for a batch, or an augmentation of what is no image.
         """
         super().setup(space, data)
         self._trainer.setup(space, data)
+        check_augmentation(self.recipe, data.task)
         for name, split in (("train", data.train), ("valid", data.valid)):
             if len(split) < 2:
                 raise SettingsError(f"The {name} split has {len(split)} example(s); batch norm needs at least 2.")
@@ -153,14 +156,17 @@ class SharedWeights(Evaluator):
     def prepare(self, sampler: Sampler, context: Context) -> Round:
         """One round, if any is left; see :meth:`Evaluator.prepare`."""
         policy = self.policy(sampler)
-        if self.done >= self.rounds or self.failures >= MOST_FAILURES:
+        if self.done >= self.rounds or self.failures >= MOST_FAILURES or policy.over:
             policy.end()
             return Round()
         self._made(context.device)
+        shared = self._shared(context)
+        if policy.begin(shared):
+            return Round(changed=True, ready=False)
         before = copy.deepcopy((self.state_dict(), policy.state_dict()))
         try:
             with pinned_threads(self.threads):
-                metrics = self._round(policy, context)
+                metrics = self._round(policy, shared)
         except (DivergedError, FloatingPointError) as error:
             return self._undo(policy, before, error)
         return Round(True, policy.ready(self.done, self.rounds), metrics)
@@ -172,9 +178,8 @@ class SharedWeights(Evaluator):
         policy: Policy = sampler.policy  # type: ignore[attr-defined]  # what the word means
         return policy
 
-    def _round(self, policy: Policy, context: Context) -> dict[str, float]:
+    def _round(self, policy: Policy, shared: Shared) -> dict[str, float]:
         assert self.supernet is not None  # made by the caller
-        shared = self._shared(context)
         steps = self.steps or len(batches(len(self.data.train), self.recipe.batch_size))
         self.supernet.train()
         for step in range(steps):
@@ -184,13 +189,14 @@ class SharedWeights(Evaluator):
         metrics = dict(policy.end_round(shared))
         self._check_finite(policy)
         self.done += 1
-        return {
+        self.metrics = {
             "round": self.done,
             "train_loss": statistics.fmean(shared.losses) if shared.losses else math.nan,
             "supernet_accuracy": shared.accuracy(policy.mix(shared), shared.valid_batch()),
             "learning_rate": shared.rate,
             **metrics,
         }
+        return self.metrics
 
     def rate(self, progress: float) -> float:
         """The learning rate at ``progress`` in [0, 1]: half a cosine, from ``learning_rate`` to ``last_rate``."""
@@ -228,6 +234,10 @@ class SharedWeights(Evaluator):
         log.warning("Round %d of the shared weights is undone: %s. %s", self.done + 1, error, then)
         return Round(True, over, {"round": self.done, "undone": failures, "rate_factor": factor})
 
+    def sizes(self) -> dict[str, Cost]:
+        """Parameters and multiply-accumulates of the supernet, all paths running; nothing is computed."""
+        return sizes_of(cast("SupernetSpace", self.space), self.data.task)
+
     # ------------------------------------------------------------------ judging
 
     def evaluate(self, candidate: Candidate, context: Context) -> Measurement:
@@ -248,7 +258,15 @@ class SharedWeights(Evaluator):
             recalibrate(network, self._calibration_batches(context.device))
             size = 4 * self.recipe.batch_size
             accuracy, loss = evaluate(network, as_split(self.data.valid), device=context.device, batch_size=size)
-        return Measurement(Status.COMPLETE, {"accuracy": accuracy, "loss": loss}, metrics={"round": self.done})
+        return Measurement(
+            Status.COMPLETE,
+            {"accuracy": accuracy, "loss": loss},
+            metrics=self._of_the_round() | of_text(context.task, loss),
+        )
+
+    def _of_the_round(self) -> dict[str, float]:
+        """What the last round gave, for the trials that it is judged by."""
+        return {name: value for name, value in self.metrics.items() if math.isfinite(value)} | {"round": self.done}
 
     def _calibration_batches(self, device: str) -> list[Tensor]:
         """The same for every candidate, so that two judgements of one differ in the weights alone."""
@@ -274,6 +292,7 @@ class SharedWeights(Evaluator):
             "done": self.done,
             "failures": self.failures,
             "factor": self.factor,
+            "metrics": dict(self.metrics),
             "weights": dict(self.supernet.state_dict()),
             "optimizer": self._optimizer.state_dict(),
         }
@@ -287,6 +306,7 @@ class SharedWeights(Evaluator):
         supernet.load_state_dict(state["weights"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.done, self.failures, self.factor = state["done"], state["failures"], state["factor"]
+        self.metrics = dict(state["metrics"])
 
     def _made(self, device: str) -> Supernet:
         """The supernet, made when first needed, with fresh weights of torch's global generator."""

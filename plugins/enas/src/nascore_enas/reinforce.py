@@ -9,21 +9,30 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nascore_enas.controller import Controller
+    from nascore_enas.controller import Writer
 
 
 class Reinforce:
-    """Adam on -sum (R_m - b) log pi(m), with b an average of the rewards before the m-th."""
+    """Adam on -sum (R_m - b) log pi(m), with b an average of the rewards before the m-th, and on a penalty."""
 
-    def __init__(self, controller: Controller, learning_rate: float, entropy_weight: float, decay: float) -> None:
+    def __init__(
+        self,
+        controller: Writer,
+        learning_rate: float,
+        entropy_weight: float,
+        decay: float,
+        penalty_weight: float = 0.0,
+    ) -> None:
         """
         Args:
             controller: what learns.
             learning_rate: of Adam, > 0.
             entropy_weight: of the entropy in the reward, per nat, >= 0.
             decay: of the baseline, b <- decay b + (1 - decay) R, in [0, 1).
+            penalty_weight: of the controller's penalty in the loss, per nat, >= 0, where it has one.
         """
         self.controller, self.entropy_weight, self.decay = controller, entropy_weight, decay
+        self.penalty_weight = penalty_weight
         self.optimizer = torch.optim.Adam(controller.parameters(), lr=learning_rate)
         self.baseline: float | None = None
 
@@ -45,6 +54,8 @@ class Reinforce:
         rewards = [v + self.entropy_weight * e for v, e in zip(values, draws.entropy.tolist(), strict=True)]
         advantages = torch.tensor([self._advantage(reward) for reward in rewards]).to(draws.log_prob)
         loss = -(advantages * draws.log_prob).mean()
+        if draws.penalty is not None:
+            loss = loss + self.penalty_weight * draws.penalty.mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.optimizer.step()

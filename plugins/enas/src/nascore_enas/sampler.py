@@ -1,9 +1,9 @@
-"""ENAS: Pham, Guan, Zoph, Le and Dean 2018, arXiv:1802.03268; the micro (cell) space of section 2.4."""
+"""ENAS: Pham, Guan, Zoph, Le and Dean 2018, arXiv:1802.03268, over any space with a supernet."""
 
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 
@@ -12,37 +12,22 @@ from nascore.errors import SettingsError
 from nascore.records import Candidate
 from nascore.seeding import derive_seed, isolated_random
 from nascore_blocks.supernet.policy import Policy
-from nascore_enas.controller import Controller, Shape
+from nascore_enas.controller import Shape, controller_for
 from nascore_enas.reinforce import Reinforce
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nascore.contracts import History, SearchSpace, View
-    from nascore.records import Architecture, Json, Objective
-    from nascore_blocks.genotypes import Genotype, Node
+    from nascore.records import Architecture, Objective
     from nascore_blocks.supernet.mix import Mixture
     from nascore_blocks.supernet.policy import Batch, Shared
-    from nascore_blocks.supernet.wiring import CellWiring
-
-
-class _Cells(Protocol):
-    """What ENAS needs of a space with a supernet."""
-
-    wiring: CellWiring
-    kinds: tuple[str, ...]
-
-    def write(self, kind: str, nodes: Sequence[Node]) -> dict[str, Json]: ...
-
-    def architecture(self, genome: Json) -> Architecture: ...
-
-    def structure(self, architecture: Architecture) -> Genotype: ...
 
 
 class Alternating(Policy):
     """Section 2.2: the shared weights learn for a round, then the controller does, in turn."""
 
-    def __init__(self, space: _Cells, reinforce: Reinforce, steps: int, samples: int, derive: int) -> None:
+    def __init__(self, space: Any, reinforce: Reinforce, steps: int, samples: int, derive: int) -> None:
         self.space, self.reinforce = space, reinforce
         self.steps, self.samples, self.derive = steps, samples, derive
         self.ranked: list[Architecture] = []
@@ -82,14 +67,12 @@ class Alternating(Policy):
         self.ended = True
 
     def _accuracy(self, row: Sequence[int], shared: Shared, batch: Batch) -> float:
-        genotype = self.space.structure(self._architecture(row))
-        return shared.accuracy(shared.supernet.paths(genotype), batch)
+        structure = self.space.structure(self._architecture(row))
+        return shared.accuracy(shared.supernet.paths(structure), batch)
 
     def _architecture(self, row: Sequence[int]) -> Architecture:
-        genome: dict[str, Json] = {}
-        for kind, nodes in self.reinforce.controller.cells(row).items():
-            genome |= self.space.write(kind, nodes)
-        return self.space.architecture(genome)
+        architecture: Architecture = self.space.architecture(self.reinforce.controller.genome(row))
+        return architecture
 
     def state_dict(self) -> dict[str, Any]:
         """The controller with its optimiser and baseline, and what was drawn last, the best first."""
@@ -127,6 +110,8 @@ class ENAS(Sampler):
         separable_bias: float = 0.0,
         entropy_weight: float = 1e-4,
         baseline_decay: float = 0.99,
+        skip_target: float = 0.4,
+        skip_weight: float = 0.8,
     ) -> None:
         """Set the controller; the defaults are those of the micro search in the authors' code.
 
@@ -143,6 +128,8 @@ class ENAS(Sampler):
                 authors' code.
             entropy_weight: reward for a nat of entropy, >= 0.
             baseline_decay: in [0, 1).
+            skip_target: rate of skips that the macro controller is kept near, in (0, 1).
+            skip_weight: of its penalty KL(q || skip_target), per nat, >= 0.
 
         Raises:
             SettingsError: a value that is not allowed.
@@ -157,22 +144,26 @@ class ENAS(Sampler):
         for name, number in positive.items():
             if not number > 0:
                 raise SettingsError(f"{name} is {number}; it must be > 0.")
-        if not entropy_weight >= 0:
-            raise SettingsError(f"entropy_weight is {entropy_weight}; it must be >= 0.")
+        for name, number in (("entropy_weight", entropy_weight), ("skip_weight", skip_weight)):
+            if not number >= 0:
+                raise SettingsError(f"{name} is {number}; it must be >= 0.")
+        if not 0 < skip_target < 1:
+            raise SettingsError(f"skip_target is {skip_target}; it must be in (0, 1).")
         if not 0 <= baseline_decay < 1:
             raise SettingsError(f"baseline_decay is {baseline_decay}; it must be in [0, 1).")
         self.hidden, self.learning_rate, self.phase = hidden, learning_rate, (steps, samples, derive)
-        self.shape = Shape(temperature, tanh_constant, op_reduce, separable_bias)
-        self.entropy_weight, self.baseline_decay = entropy_weight, baseline_decay
+        self.shape = Shape(temperature, tanh_constant, op_reduce, separable_bias, skip_target)
+        self.entropy_weight, self.baseline_decay, self.skip_weight = entropy_weight, baseline_decay, skip_weight
 
     def setup(self, space: SearchSpace, objectives: Sequence[Objective], seed: int) -> None:
         """Draw the controller's weights; see :meth:`nascore.contracts.Sampler.setup`."""
         super().setup(space, objectives, seed)
-        cells = cast("_Cells", space)
         with isolated_random(derive_seed(seed, "controller")):
-            controller = Controller(cells.wiring, cells.kinds, self.hidden, self.shape)
-        reinforce = Reinforce(controller, self.learning_rate, self.entropy_weight, self.baseline_decay)
-        self.policy = Alternating(cells, reinforce, *self.phase)
+            controller = controller_for(space, self.hidden, self.shape)
+        reinforce = Reinforce(
+            controller, self.learning_rate, self.entropy_weight, self.baseline_decay, self.skip_weight
+        )
+        self.policy = Alternating(space, reinforce, *self.phase)
 
     def ask(self, view: View) -> Candidate | None:
         """The best of the last round's draws that breaks no constraint; when all rounds are over, a new draw."""

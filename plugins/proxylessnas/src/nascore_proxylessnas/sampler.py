@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import torch
 
 from nascore.contracts import Sampler
-from nascore.errors import SettingsError, nearest
+from nascore.errors import CapabilityError, SettingsError, nearest
 from nascore.records import Candidate
 from nascore_blocks.supernet.alphas import draw_alphas
 from nascore_blocks.supernet.limits import Limits
-from nascore_proxylessnas.gates import COSTS, Gates, Reinforce, TwoPaths
+from nascore_proxylessnas.gates import COSTS, Gates
+from nascore_proxylessnas.reinforce import Reinforce
+from nascore_proxylessnas.two_paths import COST_FORMS, TwoPaths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +29,9 @@ BETA2 = 0.999
 class ProxylessNAS(Sampler):
     """Train one sampled path a step, learn each edge's probabilities from two, and pay for latency.
 
-    Each round of the evaluator ``blocks:supernet`` after the warm-up is followed by a trial: the
-    architecture of the two likeliest edges into each node, each with its likeliest op but ``none``.
+    Each round of the evaluator ``blocks:supernet`` after the warm-up is followed by a trial: the likeliest
+    architecture, as the space derives it (the likeliest op of each block of a chain; in a cell of DARTS, the two
+    likeliest edges into each node).
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"supernet", "shared_weights"})
@@ -46,6 +49,9 @@ class ProxylessNAS(Sampler):
         reference: float = 0.0,
         samples: int = 10,
         decay: float = 0.9,
+        cost_form: str = "add",
+        scale: float = 0.2,
+        latency_table: str = "",
     ) -> None:
         """Set the steps of alpha.
 
@@ -59,17 +65,26 @@ class ProxylessNAS(Sampler):
                 and propose nothing; >= 0.
             cost: ``latency_ms`` (of each op, measured on the device of the search when it starts),
                 ``macs``, ``params``, or ``none``.
-            weight: of the cost, >= 0: the loss has weight * (E - reference) / reference added; a reward is
-                multiplied by (reference / cost)^weight.
+            weight: of the cost, >= 0; see ``cost_form``; a reward is multiplied by (reference / cost)^weight.
             reference: the cost to compare with, of all ops on all edges, in the unit of ``cost``; 0: the
-                expected cost at the first step of alpha.
+                expected cost before the first step.
             samples: networks for one step of alpha, >= 1 (reinforce alone).
             decay: beta of the moving baseline b <- beta b + (1 - beta) R, in [0, 1) (reinforce alone).
+            cost_form: how the expected cost E stands in the loss (gradient alone): ``add``
+                weight * (E - reference) / reference, or ``multiply`` the cross entropy by
+                scale * (ln(1 + E) / ln(1 + reference))^weight.
+            scale: see ``cost_form``, > 0.
+            latency_table: a file of the latencies of all ops; where it does not exist, it is written. Empty: measure
+                anew. For ``cost`` ``latency_ms`` alone.
 
         Raises:
             SettingsError: a value that is not allowed.
         """
-        for name, text, names in (("variant", variant, VARIANTS), ("cost", cost, COSTS)):
+        for name, text, names in (
+            ("variant", variant, VARIANTS),
+            ("cost", cost, COSTS),
+            ("cost_form", cost_form, COST_FORMS),
+        ):
             if text not in names:
                 raise SettingsError(f"{name} is {text!r}; {nearest(text, names)}.")
         for name, value, holds, allowed in (
@@ -81,17 +96,30 @@ class ProxylessNAS(Sampler):
             ("reference", reference, reference >= 0, ">= 0"),
             ("samples", samples, samples >= 1, ">= 1"),
             ("decay", decay, 0 <= decay < 1, "in [0, 1)"),
+            ("scale", scale, scale > 0, "> 0"),
+            (
+                "latency_table",
+                latency_table,
+                not latency_table or cost == "latency_ms",
+                "left out unless cost is latency_ms",
+            ),
         ):
             if not holds:
                 raise SettingsError(f"{name} is {value}; it must be {allowed}.")
         self.variant, self.learning_rate, self.spread = variant, learning_rate, spread
         self.common: dict[str, Any] = {
             "every": every, "warm_up": warm_up, "cost": cost, "weight": weight, "reference": reference,
+            "file": latency_table,
         }  # fmt: skip
+        self.form: dict[str, Any] = {"form": cost_form, "scale": scale}
         self.rewarding: dict[str, Any] = {"samples": samples, "decay": decay}
 
     def setup(self, space: SearchSpace, objectives: Sequence[Objective], seed: int) -> None:
-        """Draw alpha around 0; see :meth:`nascore.contracts.Sampler.setup`."""
+        """Draw alpha around 0; see :meth:`nascore.contracts.Sampler.setup`.
+
+        Raises:
+            CapabilityError: an edge with a single candidate, of which no two can be drawn.
+        """
         super().setup(space, objectives, seed)
         cells = cast("SupernetSpace", space)
         alphas = draw_alphas(cells.wirings, seed, self.spread)
@@ -99,7 +127,8 @@ class ProxylessNAS(Sampler):
         limits = Limits(cells, self.constraints)
         self.policy: Gates
         if self.variant == "gradient":
-            self.policy = TwoPaths(cells.wirings, limits, alphas, optimizer, **self.common)
+            _check_pairs(cells)
+            self.policy = TwoPaths(cells.wirings, limits, alphas, optimizer, **self.common, **self.form)
         else:
             self.policy = Reinforce(cells.wirings, limits, alphas, optimizer, **self.common, **self.rewarding)
 
@@ -117,3 +146,13 @@ class ProxylessNAS(Sampler):
     def load_state_dict(self, state: dict[str, Any], history: History) -> None:
         """Go back to a saved state."""
         self.policy.load_state_dict(state)
+
+
+def _check_pairs(space: SupernetSpace) -> None:
+    for kind, wiring in space.wirings.items():
+        for edge, ops in enumerate(wiring.allowed):
+            if len(ops) < 2:
+                raise CapabilityError(
+                    f"{kind} {wiring.edges[edge]} has one candidate alone ({wiring.ops[ops[0]]}), and two are drawn "
+                    "for a step of alpha. Give the space more candidates, or set sampler.variant=reinforce."
+                )

@@ -14,6 +14,7 @@ from nascore_blocks.supernet import prices
 from nascore_blocks.supernet.alphas import draw_alphas, entropy, shares
 from nascore_blocks.supernet.limits import Limits
 from nascore_blocks.supernet.mix import Concrete
+from nascore_blocks.supernet.picture import AlphaHistory
 from nascore_blocks.supernet.policy import Policy
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Concretes(Policy):
 
     Attributes:
         log_alphas: kind of cell -> log alpha, (edges, ops).
+        history: of them, round by round.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Concretes(Policy):
         self.wirings, self.limits = wirings, limits
         self.log_alphas, self.optimizer, self.temperatures = log_alphas, optimizer, temperatures
         self.cost, self.eta = cost, eta
+        self.history = AlphaHistory()
         self.ended = False
         self._table: dict[str, Tensor] | None = None
 
@@ -98,6 +101,7 @@ class Concretes(Policy):
     @torch.no_grad()
     def end_round(self, shared: Shared) -> Mapping[str, float]:
         """Mean entropy of an edge (nats), the temperature of the round, the expected cost."""
+        self.history.add(self.log_alphas)
         probabilities = self.probabilities()
         found = {"alphas_entropy": entropy(probabilities), "temperature": self.temperature(shared.round, shared.rounds)}
         if self.cost != "none":
@@ -109,9 +113,14 @@ class Concretes(Policy):
         self.ended = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Log alpha and its Adam."""
+        """Log alpha, that of earlier rounds, and its Adam."""
         alphas = {kind: a.detach() for kind, a in self.log_alphas.items()}
-        return {"log_alphas": alphas, "optimizer": self.optimizer.state_dict(), "pressure": self.limits.pressure}
+        return {
+            "log_alphas": alphas,
+            "optimizer": self.optimizer.state_dict(),
+            "pressure": self.limits.pressure,
+            "history": self.history.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a saved state."""
@@ -120,6 +129,7 @@ class Concretes(Policy):
                 alpha.copy_(state["log_alphas"][kind])
         self.optimizer.load_state_dict(state["optimizer"])
         self.limits.pressure = state["pressure"]
+        self.history.load_state_dict(state["history"])
 
 
 class SNAS(Sampler):

@@ -27,21 +27,21 @@ class Split(TorchDataset[tuple[Tensor, Tensor]], ABC):
     """A ``torch.utils.data.Dataset`` of (input, label) that also gives whole batches.
 
     Attributes:
-        labels: (examples,) int64, on the device of the split.
+        labels: (examples,) int64, or (examples, time) where each input is a sequence; on the device of the split.
     """
 
     labels: Tensor
 
     @abstractmethod
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """The examples at ``indices`` (batch,) int64: float32 inputs (batch, *shape), int64 labels (batch,)."""
+        """The examples at ``indices`` (batch,) int64: inputs (batch, *shape), float32 or tokens int64, and labels."""
 
     def to(self, device: torch.device | str) -> Split:
         """The same split on ``device`` where it is held in memory; itself where it is read from disk."""
         return self
 
     def __len__(self) -> int:
-        return self.labels.numel()
+        return self.labels.shape[0]
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         inputs, labels = self.batch(torch.tensor([index], device=self.labels.device))
@@ -52,16 +52,16 @@ class TensorSplit(Split):
     """A split held in memory.
 
     ``uint8`` inputs stay so, a quarter of the memory, and become ``input * scale + shift`` when
-    read; float32 inputs are taken to be normalised already.
+    read; float32 inputs are taken to be normalised already, and tokens stay what they are.
     """
 
     def __init__(self, stored: Tensor, labels: Tensor, scale: Tensor | None = None, shift: Tensor | None = None):
         """Hold the tensors.
 
         Args:
-            stored: (examples, channels, height, width), float32 or uint8.
-            labels: (examples,) int64.
-            scale: (channels, 1, 1) float32; needed for uint8, None for float32.
+            stored: (examples, channels, height, width), float32 or uint8; or tokens (examples, time), int64.
+            labels: (examples,) int64, or (examples, time).
+            scale: (channels, 1, 1) float32; needed for uint8, None for others.
             shift: of the same shape.
         """
         self.stored, self.labels, self.scale, self.shift = stored, labels, scale, shift
@@ -202,7 +202,7 @@ def nested_subset(labels: Tensor, fraction: float, seed: int = 0) -> Tensor:
     """Indices of a share of every class, at least one of each; a smaller fraction gives a part of a larger.
 
     Args:
-        labels: (examples,) int64.
+        labels: (examples,) int64; or (examples, time), then all examples are one class.
         fraction: in (0, 1].
         seed: of the order in which examples come in.
 
@@ -211,7 +211,7 @@ def nested_subset(labels: Tensor, fraction: float, seed: int = 0) -> Tensor:
     """
     generator = torch.Generator().manual_seed(derive_seed(seed, "subset"))
     chosen = []
-    labels = labels.cpu()
+    labels = labels.cpu() if labels.ndim == 1 else torch.zeros(len(labels), dtype=torch.int64)
     for label in torch.unique(labels).tolist():
         members = (labels == label).nonzero().flatten()
         order = torch.randperm(len(members), generator=generator)

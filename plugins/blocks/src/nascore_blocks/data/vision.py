@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nascore.contracts import Dataset, Splits
+from nascore.contracts import Dataset, Splits, Task
 from nascore.errors import DataError
 from nascore_blocks.data.splits import check_fractions, stratified_split, tensor_splits
 
@@ -29,6 +29,9 @@ class Published(Dataset):
     name: ClassVar[str]
     kind: ClassVar[str]
     classes: ClassVar[int] = 10
+    shape: ClassVar[tuple[int, int, int]]
+    examples: ClassVar[int]
+    """Of the official training split."""
     provides: ClassVar[frozenset[str]] = frozenset({"images", "labels"})
 
     def __init__(self, root: str = "", valid: float = 0.1, download: bool = False) -> None:
@@ -44,6 +47,10 @@ class Published(Dataset):
         inputs, labels = self._read(train=True)
         train, valid = ((inputs[part], labels[part]) for part in stratified_split(labels, [self.valid], seed))
         return tensor_splits(self.name, train, valid, self._read(train=False), self.classes)
+
+    def outline(self) -> tuple[Task, int]:
+        """What is published of it; the number is right up to the rounding of each class."""
+        return Task(self.name, self.shape, self.classes), self.examples - round(self.valid * self.examples)
 
     @abstractmethod
     def _read(self, train: bool) -> tuple[Tensor, Tensor]:
@@ -74,6 +81,8 @@ class MNIST(Published):
 
     name: ClassVar[str] = "mnist"
     kind: ClassVar[str] = "MNIST"
+    shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
+    examples: ClassVar[int] = 60_000
 
     def _read(self, train: bool) -> tuple[Tensor, Tensor]:
         stem = "train" if train else "t10k"
@@ -119,6 +128,8 @@ class CIFAR10(Published):
 
     name: ClassVar[str] = "cifar10"
     kind: ClassVar[str] = "CIFAR10"
+    shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
+    examples: ClassVar[int] = 50_000
 
     def _read(self, train: bool) -> tuple[Tensor, Tensor]:
         from torchvision import datasets  # takes seconds to import

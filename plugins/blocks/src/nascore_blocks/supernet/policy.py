@@ -57,7 +57,7 @@ class DivergedError(NascoreError):
 
 
 class Batch(NamedTuple):
-    """Inputs (batch, channels, height, width) and labels (batch,), on the device of the supernet."""
+    """Inputs (batch, channels, height, width) and labels (batch,), or tokens (batch, time) both; on one device."""
 
     inputs: Tensor
     labels: Tensor
@@ -188,6 +188,17 @@ class Shared:
 
 class Policy(ABC):
     """How a sampler steers the training of shared weights; see the module."""
+
+    @property
+    def over(self) -> bool:
+        """Has it seen enough? Then no round is trained any more, whatever is left of the budget."""
+        return False
+
+    def begin(self, shared: Shared) -> bool:
+        """Called before each round. True: it prepared something, such as measured latencies, that a resumed search
+        must find again, so a checkpoint is due before the first step. False, the default: go on.
+        """
+        return False
 
     @abstractmethod
     def mix(self, shared: Shared) -> Mixture:

@@ -1,0 +1,1 @@
+"""Predictor-guided search: a Gaussian process over decisions chooses what to evaluate next."""

@@ -1,0 +1,188 @@
+"""The surrogate: its process against numbers by hand, the kit, and that it beats random search on a table."""
+
+from __future__ import annotations
+
+import random
+import statistics
+
+import numpy as np
+import pytest
+
+from nascore.contracts import Task, View
+from nascore.decisions import DecisionSpace
+from nascore.errors import SettingsError
+from nascore.history import TrialHistory
+from nascore.records import Candidate, Direction, Objective, Status, Trial
+from nascore.testing import SamplerConformance, ToySpace
+from nascore_surrogate.encoding import Encoding
+from nascore_surrogate.process import START, Process, fit, kernel, normal_scores
+from nascore_surrogate.sampler import Surrogate
+
+OBJECTIVES = (Objective("accuracy", Direction.MAXIMIZE),)
+
+
+class TestConformance(SamplerConformance):
+    def make(self):
+        return Surrogate(start=4, candidates=12)
+
+
+class Tokens(DecisionSpace):
+    """Six tokens of four; the value is a sum of one number a token."""
+
+    def decide(self, choose):
+        return [choose(f"t{i}", "abcd") for i in range(6)]
+
+    def build(self, architecture, task):
+        raise NotImplementedError
+
+
+def additive(architecture, seed):
+    rng = random.Random(seed)
+    table = {(f"t{i}", letter): rng.random() for i in range(6) for letter in "abcd"}
+    return sum(table[item] for item in architecture.genome.items())
+
+
+def run(sampler, seed, trials, excess=lambda architecture: 0.0, failing=()):
+    space = Tokens()
+    space.setup(Task("none", (1,), 2))
+    sampler.setup(space, OBJECTIVES, seed)
+    history = TrialHistory(OBJECTIVES)
+    for number in range(trials):
+        candidate = sampler.ask(View(number, random.Random(seed * 1000 + number), history, trials, excess))
+        fails = number in failing
+        values = {} if fails else {"accuracy": additive(candidate.architecture, seed)}
+        trial = Trial(number, candidate, Status.FAIL if fails else Status.COMPLETE, values)
+        history.add(trial)
+        sampler.tell(trial)
+    return history
+
+
+def best_of_draws(seed, count):
+    rng, space = random.Random(seed), Tokens()
+    return max(additive(space.sample(lambda _, options: rng.choice(options)), seed) for _ in range(count))
+
+
+def test_it_beats_random_search_on_an_additive_table():
+    differences = []
+    for seed in range(10):
+        found = run(Surrogate(start=8, candidates=60), seed, 40).best.objectives["accuracy"]
+        differences.append(found - best_of_draws(seed, 40))
+    assert statistics.fmean(differences) > 0.1
+    assert sum(difference > 0 for difference in differences) >= 8
+
+
+def test_no_architecture_is_proposed_twice_until_the_space_is_used_up():
+    class Small(Tokens):
+        def decide(self, choose):
+            return [choose("t0", "abcd"), choose("t1", "ab")]
+
+    space = Small()
+    sampler = Surrogate(start=2, candidates=20)
+    sampler.setup(space, OBJECTIVES, 0)
+    history, keys = TrialHistory(OBJECTIVES), []
+    for number in range(10):
+        candidate = sampler.ask(View(number, random.Random(number), history))
+        keys.append(candidate.architecture.key)
+        trial = Trial(number, candidate, Status.COMPLETE, {"accuracy": float(number)})
+        history.add(trial)
+        sampler.tell(trial)
+    assert len(set(keys[:8])) == 8
+
+
+def test_constraints_hold_for_draws_and_for_predictions():
+    def excess(architecture):
+        return float(architecture.genome["t0"] != "a")
+
+    history = run(Surrogate(start=5, candidates=40), 0, 20, excess)
+    assert {trial.architecture.genome["t0"] for trial in history} == {"a"}
+
+
+def test_failures_count_as_worst():
+    history = run(Surrogate(start=5, candidates=40), 0, 30, failing={2, 7})
+    assert len(history) == 30
+    sampler = Surrogate(start=2)
+    sampler.setup(Tokens(), OBJECTIVES, 0)
+    for number, status in enumerate((Status.COMPLETE, Status.FAIL, Status.INFEASIBLE)):
+        architecture = sampler.space.architecture({f"t{i}": "abc"[number] for i in range(6)})
+        sampler.tell(Trial(number, Candidate(architecture), status, {"accuracy": 0.1} if number == 0 else {}))
+    assert [values for _, values in sampler._told] == [(0.1,), (-np.inf,)]
+
+
+@pytest.mark.parametrize("options", [{"start": 1}, {"candidates": 1}, {"parents": 0}, {"refit": 0}])
+def test_bad_options(options):
+    with pytest.raises(SettingsError, match=min(options)):
+        Surrogate(**options)
+
+
+# ---------------------------------------------------------------------------- the process
+
+
+def encoded(*words):
+    space = ToyWords()
+    encoding = Encoding(space)
+    return encoding.encode([space.architecture({"t0": a, "t1": b}) for a, b in words])
+
+
+class ToyWords(Tokens):
+    def decide(self, choose):
+        return [choose("t0", "abcd"), choose("t1", "abcd")]
+
+
+def test_the_kernel_by_hand():
+    points = encoded("ab", "ac", "ba")
+    parameters = np.log([2.0, 3.0, 0.5, 1.0, 0.01])
+    found = kernel(points, points, parameters)
+    assert found[0, 0] == pytest.approx(1.5)
+    # ab, ac: one decision of two differs; counts (1/2, 1/2, 0) and (1/2, 0, 1/2)
+    assert found[0, 1] == pytest.approx(np.exp(-1.0) + 0.5 * np.exp(-1.5))
+    # ab, ba: both differ, the counts are equal
+    assert found[0, 2] == pytest.approx(np.exp(-2.0) + 0.5)
+    assert np.linalg.eigvalsh(found).min() > 0
+
+
+def test_the_posterior_by_hand():
+    known, new = encoded("ab", "ac", "ba", "ca"), encoded("ab", "ac", "ba", "ca", "dd")
+    values = np.array([1.0, -1.0, 0.5, 0.0])
+    parameters = np.log([2.0, 3.0, 0.5, 1.5, 0.1])
+    choices, counts = new
+    width, depth = known[0].shape[1], known[1].shape[1]
+    first = (choices[:4, :width], counts[:4, :depth])
+    process = Process((choices[:4], counts[:4]), values, parameters)
+    mean, deviation = process.predict(new)
+    covariance = 1.5 * kernel(first, first, parameters)
+    solved = np.linalg.inv(covariance + (0.1 + 1e-8) * np.eye(4))
+    np.testing.assert_allclose(mean[:4], covariance @ solved @ values, rtol=1e-9)
+    np.testing.assert_allclose(deviation[:4] ** 2, np.diag(covariance - covariance @ solved @ covariance), rtol=1e-7)
+    assert deviation[4] > deviation[:4].max()
+    # the improvement is the integral of the positive part
+    grid = np.linspace(-12, 12, 200_001)
+    density = np.exp(-0.5 * grid**2) / np.sqrt(2 * np.pi)
+    integral = np.trapezoid(np.maximum(mean[1] + deviation[1] * grid - 1.0, 0) * density, grid)
+    assert process.expected_improvement(new)[1] == pytest.approx(integral, rel=1e-5)
+
+
+def test_fitting_lowers_the_surprise():
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcd"), 2)) for _ in range(16)]
+    points = encoded(*words)
+    values = normal_scores(np.array([float(word.count("a")) for word in words]))
+    found = fit(points, values, np.array(START), iterations=20)
+    assert Process(points, values, found).surprise() < Process(points, values, np.array(START)).surprise()
+
+
+def test_normal_scores():
+    found = normal_scores(np.array([10.0, 93.0, 92.0, 92.0]))
+    assert found[2] == found[3]
+    assert found[1] == pytest.approx(-found[0])
+    assert found[1] == pytest.approx(1.1503, abs=1e-4)  # the quantile of 7/8
+
+
+def test_conditional_decisions_have_columns_of_their_own():
+    space = ToySpace()
+    space.setup(Task("toy", (1, 4, 4), 2))
+    rng = random.Random(0)
+    architectures = [space.sample(lambda _, options: rng.choice(options)) for _ in range(20)]
+    choices, counts = Encoding(space).encode(architectures)
+    for row, architecture in zip(choices, architectures, strict=True):
+        assert row.sum() == len(space.decisions(architecture))
+    np.testing.assert_allclose(counts.sum(1), 1.0)
