@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from nascore.parts import Parts
     from nascore.records import Architecture
 
-SPACE = {"space.use": "blocks:darts", "space.blocks": 3, "space.cells": 1, "space.channels": 8, "space.reductions": 1}
+SPACE = {"space.use": "blocks:choice", "space.blocks": 3, "space.cells": 1, "space.channels": 8, "space.reductions": 1}
 RESAMPLES = 2000
 
 

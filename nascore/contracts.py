@@ -22,6 +22,7 @@ word               provided by    meaning
 ``supernet``       search space   has a supernet: ``nascore_blocks.supernet.base.SupernetSpace``
 ``shared_weights`` evaluator      trains shared weights in ``prepare``, as the sampler's policy says
 ``grow``           search space   cells that grow: ``options(block)``, ``of_blocks``, ``blocks_of``
+``diversify``      search space   has ``trivial()`` and ``diversify(architecture, count, rng)``
 ``table``          evaluator      looks values up; draws from ``context.seed`` alone
 ``policy``         sampler        has ``policy``: a ``nascore_blocks.supernet.policy.Policy``
 =================  =============  ===================================================================

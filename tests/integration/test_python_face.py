@@ -137,3 +137,29 @@ def test_objects_that_are_none_of_the_kind_are_refused(tmp_path):
     with pytest.raises(SettingsError, match=r"evaluator .* is int, not a Evaluator"):
         nascore.search(space=Letters(), sampler="random:random", evaluator=5, **common)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_training_uses_the_threads_of_the_search(tmp_path, threads):
+    seen = set()
+
+    class Counting(torch.nn.Module):
+        def __init__(self, task):
+            super().__init__()
+            self.layer = torch.nn.Linear(task.channels * 64, task.classes)
+
+        def forward(self, x):
+            seen.add(torch.get_num_threads())
+            return self.layer(x.flatten(1))
+
+    def space(choose, task):
+        choose("nothing", [0, 1])
+        return Counting(task)
+
+    before = torch.get_num_threads()
+    nascore.search(
+        "random", space=space, data="digits", trials=1, costs=[], tracking="off", out=tmp_path / "run",
+        options={"evaluator.epochs": 1, "threads": threads},
+    )  # fmt: skip
+    assert seen == {threads}
+    assert torch.get_num_threads() == before

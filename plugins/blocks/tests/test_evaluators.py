@@ -98,11 +98,10 @@ def test_a_candidate_is_trained_validated_and_kept(make: Make, splits: Splits, t
     assert again.objectives == measured.objectives
 
 
-def test_the_global_generator_and_the_threads_are_given_back(make: Make, splits: Splits, tmp_path: Path) -> None:
-    evaluator, architecture = make(epochs=1, threads=2 if torch.get_num_threads() == 1 else 1)
-    threads, state = torch.get_num_threads(), torch.get_rng_state()
+def test_the_global_generator_is_given_back(make: Make, splits: Splits, tmp_path: Path) -> None:
+    evaluator, architecture = make(epochs=1)
+    state = torch.get_rng_state()
     evaluator.retrain(architecture, splits, seed=3)
-    assert torch.get_num_threads() == threads
     assert torch.get_rng_state().equal(state)
 
 
@@ -150,8 +149,6 @@ def test_the_options_are_those_of_the_recipe() -> None:
     options = {p.name: p.default for p in inspect.signature(Train).parameters.values()}
     recipe = {field.name: field.default for field in dataclasses.fields(Recipe)}
     assert {name: default for name, default in options.items() if name in recipe} == recipe
-    assert set(options) - set(recipe) == {"threads", "save_weights"}
+    assert set(options) - set(recipe) == {"save_weights"}
     given: dict[str, Any] = {"epochs": 3, "optimizer": "sgd", "drop_path": 0.2, "cutout": 4, "auxiliary_weight": 0.4}
     assert Train(**given).recipe == Recipe(**given)
-    with pytest.raises(SettingsError, match="threads is -1"):
-        Train(threads=-1)

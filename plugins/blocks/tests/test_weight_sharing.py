@@ -302,7 +302,6 @@ def test_the_third_time_the_training_ends_with_what_it_has(caplog):
         ({"rounds": 0}, "rounds is 0"),
         ({"calibration": 0}, "calibration is 0"),
         ({"last_rate": 1.0}, "last_rate is 1.0"),
-        ({"threads": -1}, "threads is -1"),
         ({"batch_size": 1}, "batch_size is 1"),
         ({"retrain": {"epoch": 3}}, "evaluator.retrain.epoch"),
     ],

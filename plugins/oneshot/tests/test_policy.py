@@ -172,7 +172,6 @@ def test_its_options_are_those_of_the_supernet_evaluator():
         "steps": 5,
         "batch_size": 12,
         "calibration": 7,
-        "threads": 2,
         "fast": False,
         "last_rate": 0.01,
     }

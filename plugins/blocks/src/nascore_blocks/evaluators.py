@@ -13,7 +13,6 @@ from nascore.records import Direction, Measurement, Metric, Status
 from nascore.seeding import isolated_random
 from nascore_blocks.data.splits import Joined, as_split
 from nascore_blocks.recipe import Recipe
-from nascore_blocks.threads import pinned_threads
 from nascore_blocks.training import Outcome, evaluate, train
 
 if TYPE_CHECKING:
@@ -53,8 +52,6 @@ class Train(Evaluator):
         crop: shift images at random by up to this many pixels.
         cutout: side in pixels of a random square set to 0; 0 for none.
         mixed_precision: half precision on CUDA devices.
-        threads: of torch while training: the value depends on it, and small networks are fastest with 1;
-            0 leaves torch's own number.
         save_weights: keep the trained weights in the trial's folder.
     """
 
@@ -85,7 +82,6 @@ class Train(Evaluator):
         crop: int = 0,
         cutout: int = 0,
         mixed_precision: bool = False,
-        threads: int = 1,
         save_weights: bool = True,
     ) -> None:
         self.recipe = Recipe(
@@ -108,9 +104,7 @@ class Train(Evaluator):
             cutout=cutout,
             mixed_precision=mixed_precision,
         )
-        if threads < 0:
-            raise SettingsError(f"threads is {threads}; it must be >= 0 (0 leaves torch's own number).")
-        self.threads, self.save_weights = threads, save_weights
+        self.save_weights = save_weights
 
     def setup(self, space: SearchSpace, data: Splits) -> None:
         """See :meth:`Evaluator.setup`.
@@ -130,16 +124,15 @@ class Train(Evaluator):
         """
         recipe = self.recipe.at(candidate.fidelity)
         network = self.space.build(candidate.architecture, context.task)
-        with pinned_threads(self.threads):
-            outcome = train(
-                network,
-                as_split(context.data.train),
-                recipe,
-                seed=context.seed,
-                device=context.device,
-                valid=as_split(context.data.valid),
-                report=lambda epoch, metrics: context.report(epoch, **metrics),
-            )
+        outcome = train(
+            network,
+            as_split(context.data.train),
+            recipe,
+            seed=context.seed,
+            device=context.device,
+            valid=as_split(context.data.valid),
+            report=lambda epoch, metrics: context.report(epoch, **metrics),
+        )
         artifacts = {}
         if self.save_weights and not outcome.pruned:
             save_file(weights(network), context.folder() / WEIGHTS)
@@ -179,7 +172,7 @@ class Train(Evaluator):
         """
         recipe = self.recipe if epochs is None else self.recipe.at({"epochs": epochs})
         data = Joined(as_split(splits.train), as_split(splits.valid))
-        with isolated_random(seed), pinned_threads(self.threads):
+        with isolated_random(seed):
             network = self.space.build(architecture, splits.task)
             outcome = train(network, data, recipe, seed=seed, device=device, report=report)
             accuracy, loss = evaluate(network, as_split(splits.test), device=device, batch_size=4 * recipe.batch_size)

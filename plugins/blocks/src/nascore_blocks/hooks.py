@@ -51,6 +51,12 @@ def nascore_search_spaces() -> list[Component]:
             paper="Bender et al., ICML 2018",
         ),
         Component(
+            "hierarchical",
+            "hierarchical motifs: small graphs whose edges are smaller graphs, down to six ops",
+            "nascore_blocks.hierarchical:HierarchicalSpace",
+            paper="arXiv:1711.00436",
+        ),
+        Component(
             "recurrent",
             "recurrent cells for language modelling: highway nodes, each with a predecessor and an activation",
             "nascore_blocks.recurrent:RecurrentSpace",

@@ -30,7 +30,6 @@ from nascore_blocks.recipe import Recipe
 from nascore_blocks.supernet.calibrate import recalibrate
 from nascore_blocks.supernet.policy import DivergedError, Policy, Shared, Stream, augmenting
 from nascore_blocks.supernet.sizes import sizes_of
-from nascore_blocks.threads import pinned_threads
 from nascore_blocks.training import batches, evaluate
 
 if TYPE_CHECKING:
@@ -87,7 +86,6 @@ class SharedWeights(Evaluator):
         flip, crop, cutout: augmentation of the training images; see the evaluator ``blocks:train``.
         calibration: training batches that a candidate's batch-norm statistics are averaged over, >= 1.
         fast: share computation between edges on the CPU; False for second derivatives.
-        threads: of torch while training; 0 leaves torch's own number.
         retrain: settings of ``blocks:train`` for `nascore retrain`, such as ``{"epochs": 600}``.
     """
 
@@ -115,7 +113,6 @@ class SharedWeights(Evaluator):
         cutout: int = 0,
         calibration: int = 4,
         fast: bool = True,
-        threads: int = 1,
         retrain: dict[str, Any] | None = None,
     ) -> None:
         for name, value, least in (("rounds", rounds, 1), ("steps", steps, 0), ("calibration", calibration, 1)):
@@ -123,14 +120,12 @@ class SharedWeights(Evaluator):
                 raise SettingsError(f"{name} is {value}; it must be a whole number >= {least}.")
         if not 0 <= last_rate <= learning_rate:
             raise SettingsError(f"last_rate is {last_rate}; it must be in [0, learning_rate] ({learning_rate}).")
-        if threads < 0:
-            raise SettingsError(f"threads is {threads}; it must be >= 0 (0 leaves torch's own number).")
         self.recipe = Recipe(
             batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate, momentum=momentum,
             weight_decay=weight_decay, clip=clip, label_smoothing=label_smoothing, flip=flip, crop=crop, cutout=cutout,
         )  # fmt: skip
         self.rounds, self.steps, self.last_rate, self.calibration = rounds, steps, last_rate, calibration
-        self.fast, self.threads = fast, threads
+        self.fast = fast
         self._trainer: Train = make(Train, retrain or {}, "evaluator.retrain")
         self.done = self.failures = 0
         self.factor = 1.0
@@ -165,8 +160,7 @@ class SharedWeights(Evaluator):
             return Round(changed=True, ready=False)
         before = copy.deepcopy((self.state_dict(), policy.state_dict()))
         try:
-            with pinned_threads(self.threads):
-                metrics = self._round(policy, shared)
+            metrics = self._round(policy, shared)
         except (DivergedError, FloatingPointError) as error:
             return self._undo(policy, before, error)
         return Round(True, policy.ready(self.done, self.rounds), metrics)
@@ -253,11 +247,10 @@ class SharedWeights(Evaluator):
             )
         supernet = self._made(context.device)
         genotype = cast("SupernetSpace", self.space).structure(candidate.architecture)
-        with pinned_threads(self.threads):
-            network = supernet.extract(genotype)
-            recalibrate(network, self._calibration_batches(context.device))
-            size = 4 * self.recipe.batch_size
-            accuracy, loss = evaluate(network, as_split(self.data.valid), device=context.device, batch_size=size)
+        network = supernet.extract(genotype)
+        recalibrate(network, self._calibration_batches(context.device))
+        size = 4 * self.recipe.batch_size
+        accuracy, loss = evaluate(network, as_split(self.data.valid), device=context.device, batch_size=size)
         return Measurement(
             Status.COMPLETE,
             {"accuracy": accuracy, "loss": loss},

@@ -24,7 +24,7 @@ class OneShotModel(SharedWeights):
             probability of one op to be dropped rises linearly to r^(1/k), k the ops into its node.
         ghosts: parts that each batch is cut into, each with its own mask and batch-norm statistics.
         rounds, steps, batch_size, optimizer, learning_rate, last_rate, momentum, weight_decay, clip,
-            label_smoothing, flip, crop, cutout, calibration, fast, threads, retrain: see the evaluator
+            label_smoothing, flip, crop, cutout, calibration, fast, retrain: see the evaluator
             ``blocks:supernet``.
     """
 
@@ -51,12 +51,11 @@ class OneShotModel(SharedWeights):
         cutout: int = 0,
         calibration: int = 4,
         fast: bool = True,
-        threads: int = 1,
         retrain: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
             rounds, steps, batch_size, optimizer, learning_rate, last_rate, momentum, weight_decay, clip,
-            label_smoothing, flip, crop, cutout, calibration, fast, threads, retrain,
+            label_smoothing, flip, crop, cutout, calibration, fast, retrain,
         )  # fmt: skip
         self._paths = AllPaths(r, ghosts)
         if batch_size < 2 * ghosts:

@@ -24,14 +24,11 @@ PAPER_SETTINGS = {
     "space.blocks": 4,
     "space.cells": 2,
     "space.channels": 16,
-    "space.ops": [
-        "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "conv_7x1_1x7", "max_pool_3x3", "avg_pool_3x3",
-    ],
     "evaluator.rounds": 113,
     "evaluator.batch_size": 64,
     "evaluator.flip": True,
     "evaluator.crop": 4,
-}  # fmt: skip
+}
 """The paper's four choice blocks, eight cells, seven ops, r = 0.05, two ghosts of 32, 113 epochs; see the README."""
 
 
@@ -68,7 +65,7 @@ def nascore_methods() -> list[Method]:
         Method(
             "oneshot",
             "one network with all paths, trained once; random architectures ranked by its weights",
-            space="blocks:darts",
+            space="blocks:choice",
             sampler="oneshot:oneshot",
             evaluator="oneshot:supernet",
             data="blocks:digits",

@@ -1,0 +1,1 @@
+"""HNAS: hierarchical representations and tournament evolution (Liu et al. 2018, arXiv:1711.00436)."""
