@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import neat
+import neat  # type: ignore[import-untyped]  # ships no types
 import numpy as np
 from common import mean_interval, save
 

@@ -201,8 +201,25 @@ def test_a_broken_constraint_costs_no_evaluation(tmp_path):
     assert evaluator.calls == 0
 
 
+class Careless(nascore.Sampler):
+    """Draws, and does not look at the constraints."""
+
+    def ask(self, view):
+        return Candidate(self.space.sample(lambda _, options: view.rng.choice(options)))
+
+
+@pytest.mark.parametrize("sampler", ["random:random", "amoebanet:amoebanet"])
+def test_samplers_that_look_break_no_constraint(tmp_path, sampler):
+    options = {"sampler.population_size": 5, "sampler.tournament_size": 2} if "amoebanet" in sampler else {}
+    given = parts(sampler=sampler, trials=40, out=tmp_path / "run", costs=VOWELS, options=options)
+    result = nascore.search(**given, constraints=["vowels<=1"])
+    assert result.counts["complete"] == 40
+    assert max(trial.costs["vowels"].value for trial in result.history) <= 1
+
+
 def test_constrained_search_answers_within_the_constraint(tmp_path):
-    result = nascore.search(**parts(trials=40, out=tmp_path / "run", costs=VOWELS), constraints=["vowels<=1"])
+    given = parts(sampler=Careless(), trials=40, out=tmp_path / "run", costs=VOWELS)
+    result = nascore.search(**given, constraints=["vowels<=1"])
     assert result.counts["infeasible"] > 0
     assert result.best.costs["vowels"].value <= 1
     for trial in result.history:

@@ -86,14 +86,15 @@ class AgingEvolution(Sampler):
         self._directions = [objective.direction for objective in self.objectives]
 
     def ask(self, view: View) -> Candidate:
-        """A random architecture while the population fills, then a child."""
+        """A random architecture while the population fills, then a child; each within the constraints."""
         rng = view.rng
         if len(self.population) < self.population_size:
-            return Candidate(self.space.sample(lambda _, options: rng.choice(options)), origin="random")
+            drawn = view.within(lambda: self.space.sample(lambda _, options: rng.choice(options)))
+            return Candidate(drawn, origin="random")
         parent = self._select(rng)
         if rng.random() < self.identity_probability:
             return Candidate(parent.architecture, parent=parent.number, origin=f"copy of {parent.number}")
-        child = cast("_Mutates", self.space).mutate(parent.architecture, rng)
+        child = view.within(lambda: cast("_Mutates", self.space).mutate(parent.architecture, rng))
         return Candidate(child, parent=parent.number, origin=f"mutation of {parent.number}")
 
     def tell(self, trial: Trial) -> None:

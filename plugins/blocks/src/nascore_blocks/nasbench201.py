@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from nascore.decisions import DecisionSpace
@@ -215,8 +215,9 @@ def live_edges(ops: Ops) -> tuple[bool, ...]:
     return tuple(op != "none" and e.input in fed and e.node in read for e, op in zip(EDGES, ops, strict=True))
 
 
+@cache  # there are 15,625 cells, and a search on a table asks for each many times
 def canonical_terms(ops: Ops) -> Json:
-    """What the cell computes: the least writing of its terms.
+    """What the cell computes: the least writing of its terms; not to be changed.
 
     A term is the input (number 0), or an op applied to a sum of terms; a node is a sum of terms, and a skip
     adds those of its input. Convolutions have weights of their own, so two of them are two terms, and it

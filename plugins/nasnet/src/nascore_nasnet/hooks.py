@@ -51,7 +51,7 @@ def nascore_search_spaces() -> list[Component]:
     """The cells of the paper."""
     return [
         Component(
-            "nasnet",
+            "combinations",  # `--space nasnet` stays that of blocks, whether or not this plugin is there
             "NASNet cells with the paper's 13 ops; five decisions a block, addition or concatenation among them",
             "nascore_nasnet.space:NASNetCells",
             paper=PAPER,
@@ -79,7 +79,7 @@ def nascore_methods() -> list[Method]:
         Method(
             "nasnet",
             "a controller trained by PPO, on NASNet cells",
-            space="nasnet:nasnet",
+            space="nasnet:combinations",
             sampler="nasnet:nasnet",
             evaluator="blocks:train",
             data="blocks:digits",

@@ -44,12 +44,11 @@ class RandomSearch(Sampler):
         self._pending: dict[int, str] = {}  # number -> key of what was asked and not told yet
 
     def ask(self, view: View) -> Candidate | None:
-        """A random architecture; None when it must be new and no new one was found."""
-        rng = view.rng
+        """A random architecture that breaks no constraint; None when it must be new and no new one was found."""
         # A resumed search may ask again for a number that was under way: it gets the same answer.
         known = {key for number, key in self._pending.items() if number != view.number}
         for _ in range(self.tries):
-            architecture = self.space.sample(lambda _, options: rng.choice(options))
+            architecture = view.within(lambda: self.space.sample(lambda _, options: view.rng.choice(options)))
             if not self.deduplicate:
                 return Candidate(architecture, origin="random")
             if architecture.key not in self._told and architecture.key not in known:
