@@ -95,7 +95,7 @@ class Judge:
             status=measurement.status,
             objectives=_floats(measurement.objectives),
             costs=costs,
-            metrics=_floats(measurement.metrics),
+            metrics=_floats({**job.candidate.metrics, **measurement.metrics}),
             artifacts=dict(measurement.artifacts),
             reports=tuple(context.reports),
             violations={c.name: c.violation(known[c.name]) for c in self._parts.constraints if c.name in known},

@@ -157,8 +157,9 @@ class TrialLoop:
             return None
         earlier = self.history[number]
         return replace(
-            earlier, number=self.asked - 1, candidate=candidate, reused=number, started=time.time(), wall_seconds=0.0
-        )
+            earlier, number=self.asked - 1, candidate=candidate, reused=number, started=time.time(), wall_seconds=0.0,
+            metrics={**earlier.metrics, **candidate.metrics},
+        )  # fmt: skip
 
     def _submit(self, candidate: Candidate) -> None:
         number = self.asked - 1

@@ -146,12 +146,15 @@ class Candidate:
             empty is full fidelity. Values of different fidelities are never ranked together.
         parent: number of the trial whose weights it inherits, for evaluators that do that.
         origin: a few words for people: ``random``, ``mutation of 12``.
+        metrics: numbers that the sampler wants kept with the trial, such as what it predicted. They are
+            stored among the trial's metrics, not here: a stored trial's candidate has none.
     """
 
     architecture: Architecture
     fidelity: Mapping[str, float] = field(default_factory=dict)
     parent: int | None = None
     origin: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)

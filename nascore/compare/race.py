@@ -111,7 +111,7 @@ class Course:
         quiet = contextlib.nullcontext() if "table" in self.evaluator.provides else isolated_random(seed)
         with quiet:
             found = self.evaluator.evaluate(candidate, _Bare(number, seed, self.data))
-        told = found.objectives, found.costs, found.metrics
+        told = found.objectives, found.costs, {**candidate.metrics, **found.metrics}
         return Trial(number, candidate, found.status, *told, reason=found.reason, seed=seed)
 
     def _score(self, best: Trial | None) -> float:

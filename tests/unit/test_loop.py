@@ -201,6 +201,21 @@ def test_a_broken_constraint_costs_no_evaluation(tmp_path):
     assert evaluator.calls == 0
 
 
+class Telling(nascore.Sampler):
+    """Keeps a number with each trial."""
+
+    def ask(self, view):
+        drawn = self.space.sample(lambda _, options: view.rng.choice(options))
+        return Candidate(drawn, metrics={"guess": view.number / 2, "accuracy_of_old": 1})
+
+
+def test_numbers_of_the_sampler_are_stored_with_the_trial(tmp_path):
+    nascore.search(**parts(sampler=Telling(), trials=3, out=tmp_path / "run"))
+    stored = nascore.open_run(tmp_path / "run").history
+    assert [trial.metrics["guess"] for trial in stored] == [0.0, 0.5, 1.0]
+    assert all(trial.metrics["accuracy_of_old"] == 1.0 for trial in stored)
+
+
 class Careless(nascore.Sampler):
     """Draws, and does not look at the constraints."""
 

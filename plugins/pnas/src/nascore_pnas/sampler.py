@@ -133,7 +133,8 @@ class Progressive(Sampler):
             return None
         proposal = self.waiting.pop()
         self.flying[view.number] = proposal
-        return Candidate(self.cells.of_blocks(proposal.blocks), parent=proposal.parent, origin=self._origin(proposal))
+        cell = self.cells.of_blocks(proposal.blocks)
+        return Candidate(cell, parent=proposal.parent, origin=self._origin(proposal), metrics=self._metrics(proposal))
 
     def tell(self, trial: Trial) -> None:
         """Keep the value; the surrogate learns when all cells of this size are judged."""
@@ -242,6 +243,13 @@ class Progressive(Sampler):
         if proposal.predicted is None:
             return extends
         return f"{extends}, predicted {self.sign * proposal.predicted:.4g}"
+
+    def _metrics(self, proposal: Proposal) -> dict[str, float]:
+        """What is kept with the trial: its prediction, and how well the surrogate ranked the size before."""
+        found = {} if proposal.predicted is None else {"predicted": self.sign * proposal.predicted}
+        if self.report and "spearman" in self.report[-1]:
+            found["surrogate_spearman"] = self.report[-1]["spearman"]
+        return found
 
     def _warn(self, view: View) -> None:
         needed = len(self.waiting) + self.beam * (self.cells.blocks - 1)

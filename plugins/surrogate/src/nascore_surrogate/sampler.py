@@ -87,11 +87,12 @@ class Surrogate(Sampler):
     def ask(self, view: View) -> Candidate:
         """A draw at first, then the candidate of the greatest expected improvement that breaks no constraint."""
         if len(self._told) < self.start:
-            chosen, origin = view.within(lambda: self._new(view.rng)), "random"
+            chosen, origin, metrics = view.within(lambda: self._new(view.rng)), "random", {}
         else:
-            chosen, origin = self._improving(view), "expected improvement"
+            chosen, improvement = self._improving(view)
+            origin, metrics = "expected improvement", {"expected_improvement": improvement}
         self._proposed.add(chosen.key)
-        return Candidate(chosen, origin=origin)
+        return Candidate(chosen, origin=origin, metrics=metrics)
 
     # ------------------------------------------------------------------ inside
 
@@ -103,7 +104,8 @@ class Surrogate(Sampler):
                 break
         return drawn
 
-    def _improving(self, view: View) -> Architecture:
+    def _improving(self, view: View) -> tuple[Architecture, float]:
+        """The best candidate within the constraints, and its expected improvement (in normal scores)."""
         values = self._values(view.rng)
         kept = self._kept(values)
         candidates = self._candidates([self._told[i][0] for i in kept], values[kept], view.rng)
@@ -117,7 +119,8 @@ class Surrogate(Sampler):
         improvement = process.expected_improvement((choices[len(known) :], counts[len(known) :]))
         order = np.argsort(-improvement, kind="stable")
         ranked = iter([candidates[index] for index in order])
-        return view.within(lambda: next(ranked), tries=len(candidates))
+        chosen = view.within(lambda: next(ranked), tries=len(candidates))
+        return chosen, float(improvement[next(i for i, one in enumerate(candidates) if one is chosen)])
 
     def _values(self, rng: random.Random) -> Floats:
         """One number a told trial, more is better: the objective, or a weighting of their ranks."""
