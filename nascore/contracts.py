@@ -23,6 +23,7 @@ word               provided by    meaning
 ``shared_weights`` evaluator      trains shared weights in ``prepare``, as the sampler's policy says
 ``grow``           search space   cells that grow: ``options(block)``, ``of_blocks``, ``blocks_of``
 ``diversify``      search space   has ``trivial()`` and ``diversify(architecture, count, rng)``
+``states``         search space   has ``state(answers)``: what a table of values knows of a begun program
 ``table``          evaluator      looks values up; draws from ``context.seed`` alone
 ``policy``         sampler        has ``policy``: a ``nascore_blocks.supernet.policy.Policy``
 =================  =============  ===================================================================

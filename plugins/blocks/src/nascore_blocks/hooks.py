@@ -51,6 +51,12 @@ def nascore_search_spaces() -> list[Component]:
             paper="Bender et al., ICML 2018",
         ),
         Component(
+            "layerwise",
+            "convolutions in a row: filter size, number and stride of each, with a bit for each skip (NAS)",
+            "nascore_blocks.layerwise:LayerwiseSpace",
+            paper="arXiv:1611.01578",
+        ),
+        Component(
             "hierarchical",
             "hierarchical motifs: small graphs whose edges are smaller graphs, down to six ops",
             "nascore_blocks.hierarchical:HierarchicalSpace",
