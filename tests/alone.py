@@ -11,8 +11,8 @@ import sys
 import venv
 from pathlib import Path
 
-CHEAP = {"epochs": ["evaluator.epochs=1"], "rounds": ["evaluator.rounds=2", "evaluator.steps=2"]}
-SHARED_WEIGHTS = {"darts", "enas", "oneshot", "proxylessnas", "snas"}
+EPOCHS, ROUNDS = ["evaluator.epochs=1"], ["evaluator.rounds=2", "evaluator.steps=2"]
+CHEAP = {"neat": [], **dict.fromkeys(("darts", "enas", "oneshot", "proxylessnas", "snas"), ROUNDS)}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -53,8 +53,7 @@ def main(scratch: Path) -> None:
         assert found[name]["status"] == "ok", found[name]["error"]
         for method in found[name]["parts"]["methods"]:
             out = scratch / f"run-{method}"
-            cheap = CHEAP["rounds" if method in SHARED_WEIGHTS else "epochs"]
-            settings = [argument for setting in cheap for argument in ("--set", setting)]
+            settings = [argument for setting in CHEAP.get(method, EPOCHS) for argument in ("--set", setting)]
             result = json.loads(
                 run(str(nascore), "search", "--plugin", method, "--trials", "2", *settings,
                     "--no-tracking", "--json", "--out", str(out), cwd=scratch)

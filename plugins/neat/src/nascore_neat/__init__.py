@@ -1,0 +1,1 @@
+"""NEAT: neuroevolution of augmenting topologies (Stanley and Miikkulainen, Evolutionary Computation 10(2), 2002)."""

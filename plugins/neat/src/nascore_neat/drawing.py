@@ -1,0 +1,130 @@
+"""Pictures: a network, and the species of a search over time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, cast
+
+from nascore.errors import RunError
+from nascore_neat.genome import live_genes
+from nascore_neat.lineage import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from nascore.contracts import SearchSpace
+    from nascore.records import Architecture, Trial
+    from nascore_neat.genome import Gene, Shape
+    from nascore_neat.space import NEATSpace
+
+
+def draw_network(architecture: Architecture, space: SearchSpace, path: Path) -> None:
+    """Draw what computes: inputs and bias below, outputs above, hidden nodes between by their depth.
+
+    A connection is as thick as its weight is large; blue where that is positive, red where it is negative. One
+    that does not lead upwards is dashed.
+
+    Args:
+        architecture: of the space.
+        space: provides ``neurons``.
+        path: of the picture; its ending says the format (``.png``, ``.svg``).
+    """
+    from matplotlib.figure import Figure
+
+    shape = cast("NEATSpace", space).shape
+    genes = live_genes(architecture.genome, shape)
+    places = layout(genes, shape)
+    width = max(4.0, min(16.0, 0.6 * Counter(y for _, y in places.values()).most_common(1)[0][1]))
+    figure = Figure(figsize=(width, 5), layout="constrained")
+    axes = figure.subplots()
+    heaviest = max((abs(weight) for *_, weight in genes), default=0.0) or 1.0
+    for source, target, weight in genes:
+        (x, y), (to_x, to_y) = places[source], places[target]
+        if source == target:
+            loop = {"arrowstyle": "->", "connectionstyle": "arc3,rad=-3"}
+            axes.annotate("", (x + 0.02, y), (x - 0.02, y), arrowprops=loop)
+            continue
+        axes.plot(
+            [x, to_x], [y, to_y], color="tab:blue" if weight >= 0 else "tab:red",
+            linewidth=0.3 + 2.7 * abs(weight) / heaviest, linestyle="-" if to_y > y else "--", alpha=0.7, zorder=1,
+        )  # fmt: skip
+    for node, (x, y) in places.items():
+        axes.scatter([x], [y], s=160, color="white", edgecolors="black", zorder=2)
+        if len(places) <= 60:
+            axes.text(x, y, _label(node, shape), ha="center", va="center", fontsize=7, zorder=3)
+    axes.set_axis_off()
+    figure.savefig(path)
+
+
+def layout(genes: Iterable[Gene], shape: Shape) -> dict[int, tuple[float, float]]:
+    """Where each node is drawn, in [0, 1] x [0, 1].
+
+    The height of a hidden node is its distance from the inputs (the number of connections on the shortest
+    way from them), so that cycles do no harm.
+    """
+    genes = list(genes)
+    bottom = range(shape.inputs + 1)
+    top = range(shape.inputs + 1, shape.inputs + 1 + shape.outputs)
+    level = dict.fromkeys(bottom, 0)
+    frontier = list(bottom)
+    while frontier:
+        near = {target for source, target, _ in genes if source in frontier and target not in level}
+        level.update(dict.fromkeys(near, level[frontier[0]] + 1))
+        frontier = sorted(near)
+    hidden = {node for source, target, _ in genes for node in (source, target)} - {*bottom, *top}
+    levels = {**dict.fromkeys(bottom, 0), **{node: max(1, level.get(node, 1)) for node in hidden}}
+    highest = max(levels.values()) + 1
+    levels |= dict.fromkeys(top, highest)
+    rows: dict[int, list[int]] = {}
+    for node in sorted(levels):
+        rows.setdefault(levels[node], []).append(node)
+    return {
+        node: ((position + 0.5) / len(row), height / highest)
+        for height, row in rows.items()
+        for position, node in enumerate(row)
+    }
+
+
+def _label(node: int, shape: Shape) -> str:
+    if node < shape.inputs:
+        return f"x{node}"
+    if node == shape.inputs:
+        return "1"
+    return f"y{node - shape.inputs - 1}" if node <= shape.inputs + shape.outputs else ""
+
+
+def species_sizes(trials: Iterable[Trial]) -> dict[int, list[int]]:
+    """How many members each species had: number of the species -> one count for each generation.
+
+    The founders, generation 0, have no species yet when they are proposed, and are left out.
+    """
+    births = [birth for birth in (read(trial.candidate.origin) for trial in trials) if birth is not None]
+    last = max((birth.generation for birth in births), default=0)
+    counts = Counter(births)
+    names = sorted({birth.species for birth in births})
+    return {name: [counts[(generation, name)] for generation in range(1, last + 1)] for name in names}  # type: ignore[index]  # a Birth equals the tuple
+
+
+def draw_species(trials: Iterable[Trial], path: Path) -> None:
+    """Draw the sizes of the species, stacked, over the generations of a search.
+
+    Args:
+        trials: of a search with the sampler ``neat``, in any order (``result.history``).
+        path: of the picture; its ending says the format.
+
+    Raises:
+        RunError: none of the trials was bred.
+    """
+    from matplotlib.figure import Figure
+
+    sizes = species_sizes(trials)
+    if not sizes:
+        raise RunError("No trial was bred by NEAT: its first generation has no species to draw. Search longer.")
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.stackplot(range(1, len(next(iter(sizes.values()))) + 1), *sizes.values(), linewidth=0)
+    axes.set_xlabel("generation")
+    axes.set_ylabel("members of each species")
+    axes.margins(0)
+    figure.savefig(path)
