@@ -72,7 +72,7 @@ def nascore_methods() -> list[Method]:
             costs=("blocks:params", "blocks:macs"),
             presets={"quick": QUICK, "paper": PAPER_SETTINGS},
             paper=PAPER,
-            note="On digits: shared weights rank 100 architectures like two epochs alone do (tau 0.42); the answer, fully "
-            "trained, is not shown to beat a random draw.",
+            note="On digits: shared weights rank 100 architectures as two epochs alone do (tau 0.42); the answer, "
+            "fully trained, is not shown to beat a random draw.",
         )
     ]
