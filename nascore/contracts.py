@@ -24,6 +24,8 @@ word               provided by    meaning
 ``grow``           search space   cells that grow: ``options(block)``, ``of_blocks``, ``blocks_of``
 ``diversify``      search space   has ``trivial()`` and ``diversify(architecture, count, rng)``
 ``states``         search space   has ``state(answers)``: what a table of values knows of a begun program
+``programs``       search space   genomes are programs, within ``limits``
+``program_tasks``  data set       splits are ``nascore_automlzero.tasks.Tasks``
 ``table``          evaluator      looks values up; draws from ``context.seed`` alone
 ``policy``         sampler        has ``policy``: a ``nascore_blocks.supernet.policy.Policy``
 =================  =============  ===================================================================

@@ -12,7 +12,7 @@ import venv
 from pathlib import Path
 
 EPOCHS, ROUNDS = ["evaluator.epochs=1"], ["evaluator.rounds=2", "evaluator.steps=2"]
-CHEAP = {"neat": [], **dict.fromkeys(("darts", "enas", "oneshot", "proxylessnas", "snas"), ROUNDS)}
+CHEAP = {"neat": [], "automl-zero": [], **dict.fromkeys(("darts", "enas", "oneshot", "proxylessnas", "snas"), ROUNDS)}
 ROOT = Path(__file__).resolve().parent.parent
 
 
