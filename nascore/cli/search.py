@@ -196,5 +196,9 @@ def _summarise(result: SearchResult) -> None:
     click.echo(f"run: {run}")
     if result.state == "finished":
         click.echo("next:")
-        for words in (("show", run), ("retrain", run), ("export", run, "--format", "py")):
-            click.echo(f"  {type_this(*words)}")
+        parts = result.search.parts
+        click.echo(f"  {type_this('show', run)}")
+        if "retrain" in parts.evaluator.provides:
+            click.echo(f"  {type_this('retrain', run)}")
+        if "module" in parts.space.provides:
+            click.echo(f"  {type_this('export', run, '--format', 'py')}")
