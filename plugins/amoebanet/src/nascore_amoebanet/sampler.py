@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from bisect import insort
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from nascore.contracts import Sampler
 from nascore.errors import SettingsError
-from nascore.history import dominates, eligible
-from nascore.records import Candidate, Direction
+from nascore.records import Candidate
+from nascore_blocks.evolution import Individual, individual, winner
 
 if TYPE_CHECKING:
     import random
@@ -24,14 +23,6 @@ class _Mutates(Protocol):
     """What the capability ``mutate`` of a search space means."""
 
     def mutate(self, architecture: Architecture, rng: random.Random) -> Architecture: ...
-
-
-class Individual(NamedTuple):
-    """A member of the population: its trial's number (a smaller one is older), genes and objective values."""
-
-    number: int
-    architecture: Architecture
-    values: tuple[float, ...]
 
 
 class AgingEvolution(Sampler):
@@ -99,38 +90,22 @@ class AgingEvolution(Sampler):
 
     def tell(self, trial: Trial) -> None:
         """A complete trial joins the population, and the oldest member leaves when it is too large."""
-        individual = self._individual(trial)
-        if individual is not None:
-            insort(self.population, individual, key=attrgetter("number"))
+        member = individual(trial, self.objectives)
+        if member is not None:
+            insort(self.population, member, key=attrgetter("number"))
             if len(self.population) > self.population_size:
                 del self.population[0]
 
     def state_dict(self) -> dict[str, Any]:
         """The numbers of the living, oldest first; all else stands in the history."""
-        return {"population": [individual.number for individual in self.population]}
+        return {"population": [member.number for member in self.population]}
 
     def load_state_dict(self, state: dict[str, Any], history: History) -> None:
         """Find the living in the history again."""
-        members = (self._individual(history[number]) for number in state["population"])
-        self.population = [individual for individual in members if individual is not None]
+        members = (individual(history[number], self.objectives) for number in state["population"])
+        self.population = [member for member in members if member is not None]
 
     def _select(self, rng: random.Random) -> Individual:
         """The winner of one tournament; ties are broken at random, by the order of the draw."""
         draw = rng.choices if self.replacement else rng.sample
-        members = draw(self.population, k=self.tournament_size)
-        if len(self._directions) == 1:
-            best = max if self._directions[0] is Direction.MAXIMIZE else min
-            return best(members, key=attrgetter("values"))
-        front: list[Individual] = []
-        for member in members:
-            if not any(dominates(other.values, member.values, self._directions) for other in front):
-                front = [other for other in front if not dominates(member.values, other.values, self._directions)]
-                front.append(member)
-        return front[0]  # members come in random order, so each of the front is as likely
-
-    def _individual(self, trial: Trial) -> Individual | None:
-        if not eligible(trial):
-            return None
-        values = tuple(trial.value(objective.name) for objective in self.objectives)
-        # A NaN compares with nothing, so it would win or lose by its place in the draw.
-        return None if any(map(math.isnan, values)) else Individual(trial.number, trial.architecture, values)
+        return winner(draw(self.population, k=self.tournament_size), self._directions)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from bisect import insort
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from nascore.contracts import Sampler
 from nascore.errors import CapabilityError, SettingsError
-from nascore.history import eligible
-from nascore.records import Candidate, Direction
+from nascore.records import Candidate
+from nascore_blocks.evolution import Individual, individual, winner
 
 if TYPE_CHECKING:
     import random
@@ -18,14 +17,6 @@ if TYPE_CHECKING:
 
     from nascore.contracts import History, SearchSpace, View
     from nascore.records import Architecture, Objective, Trial
-
-
-class Individual(NamedTuple):
-    """A member of the population: its trial's number (a smaller one is older), genes, and value."""
-
-    number: int
-    architecture: Architecture
-    value: float
 
 
 class ProgramEvolution(Sampler):
@@ -109,25 +100,22 @@ class ProgramEvolution(Sampler):
 
     def _select(self, rng: random.Random) -> Individual:
         """The winner of a tournament; among equals the one drawn first."""
-        members = rng.choices(self.population, k=self.tournament_size)
-        best = max if self._direction is Direction.MAXIMIZE else min
-        return best(members, key=attrgetter("value"))
+        return winner(rng.choices(self.population, k=self.tournament_size), [self._direction])
 
     def tell(self, trial: Trial) -> None:
         """A complete trial joins the population, and the oldest member leaves when it is too large."""
-        value = trial.value(self.objectives[0].name)
-        if not eligible(trial) or math.isnan(value):
+        member = individual(trial, self.objectives)
+        if member is None:
             return
-        insort(self.population, Individual(trial.number, trial.architecture, value), key=attrgetter("number"))
+        insort(self.population, member, key=attrgetter("number"))
         if len(self.population) > self.population_size:
             del self.population[0]
 
     def state_dict(self) -> dict[str, Any]:
         """The numbers of the living, oldest first; all else stands in the history."""
-        return {"population": [individual.number for individual in self.population]}
+        return {"population": [member.number for member in self.population]}
 
     def load_state_dict(self, state: dict[str, Any], history: History) -> None:
         """Find the living in the history again."""
-        name = self.objectives[0].name
-        trials = (history[number] for number in state["population"])
-        self.population = [Individual(trial.number, trial.architecture, trial.value(name)) for trial in trials]
+        members = (individual(history[number], self.objectives) for number in state["population"])
+        self.population = [member for member in members if member is not None]

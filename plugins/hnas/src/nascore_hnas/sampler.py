@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from bisect import insort
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, cast
 
 from nascore.contracts import Sampler
 from nascore.errors import SettingsError
-from nascore.history import dominates, eligible
 from nascore.records import Candidate
+from nascore_blocks.evolution import Individual, individual, winner
 
 if TYPE_CHECKING:
     import random
@@ -28,14 +27,6 @@ class _Evolves(Protocol):
     def diversify(self, architecture: Architecture, count: int, rng: random.Random) -> Architecture: ...
 
     def trivial(self) -> Architecture: ...
-
-
-class Individual(NamedTuple):
-    """A member of the population: its trial's number, its genes and objective values."""
-
-    number: int
-    architecture: Architecture
-    values: tuple[float, ...]
 
 
 class TournamentEvolution(Sampler):
@@ -104,10 +95,9 @@ class TournamentEvolution(Sampler):
 
     def tell(self, trial: Trial) -> None:
         """A complete trial joins the population."""
-        values = tuple(trial.value(objective.name) for objective in self.objectives)
-        # A NaN compares with nothing, so it would win or lose by its place in the draw.
-        if eligible(trial) and not any(map(math.isnan, values)):
-            insort(self.population, Individual(trial.number, trial.architecture, values), key=lambda one: one.number)
+        member = individual(trial, self.objectives)
+        if member is not None:
+            insort(self.population, member, key=lambda one: one.number)
 
     def load_state_dict(self, state: dict[str, Any], history: History) -> None:
         """The population is the history."""
@@ -130,10 +120,4 @@ class TournamentEvolution(Sampler):
 
     def _winner(self, rng: random.Random) -> Individual:
         """The winner of one tournament; ties are broken at random, by the order of the draw."""
-        winner, *rest = rng.sample(self.population, k=self.tournament_size)
-        front = [winner]
-        for member in rest:
-            if not any(dominates(other.values, member.values, self._directions) for other in front):
-                front = [other for other in front if not dominates(member.values, other.values, self._directions)]
-                front.append(member)
-        return front[0]  # members come in random order, so each of the front is as likely
+        return winner(rng.sample(self.population, k=self.tournament_size), self._directions)
