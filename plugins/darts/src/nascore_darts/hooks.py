@@ -81,7 +81,7 @@ def nascore_methods() -> list[Method]:
             costs=("blocks:params", "blocks:macs"),
             presets={"quick": QUICK, "recurrent": RECURRENT, "paper": PAPER_SETTINGS},
             paper=PAPER,
-            note="The quick preset is not shown to beat random search on digits: level with it in two seeds "
-            "(at rate 0.003; at 0.03 not compared yet).",
+            note="The quick preset is not shown to beat random search on digits: -0.0015 +- 0.0089 test accuracy, "
+            "three seeds.",
         )
     ]

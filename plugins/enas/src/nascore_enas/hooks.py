@@ -42,7 +42,7 @@ def nascore_methods() -> list[Method]:
                 "paper-recurrent": PAPER_RECURRENT,
             },
             paper=PAPER,
-            note="On digits, one seed: "
-            "the quick preset's answer, trained alone, was not better than random architectures of its space.",
+            note="The quick preset is not shown to beat random search on digits: +0.0020 +- 0.0072 test accuracy, "
+            "three seeds.",
         )
     ]
