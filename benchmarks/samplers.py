@@ -16,7 +16,7 @@ from nascore.compare.api import compare
 QUICK = {"random": "random", "amoebanet": "amoebanet population_size=50 tournament_size=10"}
 SLOW = {
     "hnas": "hnas population_size=20 tournament_share=0.1",
-    "nas": "nas",
+    "nas": "nas controller=factorised batch=2 redraws=20 reward=value",
     "surrogate": "surrogate",
 }
 BUDGETS = (100, 200)
