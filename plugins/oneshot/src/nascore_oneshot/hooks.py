@@ -73,6 +73,6 @@ def nascore_methods() -> list[Method]:
             presets={"quick": QUICK, "paper": PAPER_SETTINGS},
             paper=PAPER,
             note="On digits: shared weights rank 100 architectures as two epochs alone do (tau 0.42); the answer, "
-            "fully trained, is not shown to beat a random draw.",
+            "trained alone, is not shown to beat a random draw: +0.0029 +- 0.0034 test accuracy, five seeds.",
         )
     ]
