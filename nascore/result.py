@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nascore.errors import RunError
+from nascore.errors import NascoreError, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,6 +120,23 @@ class SearchResult:
         if not path.is_file():
             raise RunError(self._no_weights(trial.number))
         return load_weights(network, path)
+
+    def examples(self, count: int = 8) -> Any:
+        """Real inputs of the validation split, (count, *shape of one input); None where the data cannot give them.
+
+        Args:
+            count: how many at most.
+        """
+        try:
+            valid = self.search.data.valid
+        except NascoreError:  # the data stayed on another machine, say
+            return None
+        batch = getattr(valid, "batch", None)  # splits of images and of text have it
+        if batch is None or not len(valid):
+            return None
+        import torch
+
+        return batch(torch.arange(min(count, len(valid))))[0]
 
     def _no_weights(self, number: int) -> str:
         with_weights = [n for n in sorted(self.search.front_numbers()) if self.search.run.artifacts(n).is_dir()]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from nascore.result import SearchResult
     from nascore.retrain import Report
+    from nascore.tracking.registry import Registered
 
 
 @click.command(epilog=example("nascore retrain runs/20260101-120000-amoebanet --seeds 3 --epochs 100"))
@@ -69,22 +70,31 @@ def retrain(run: Path, number: int | None, seeds: int, epochs: int | None, quiet
     epilog=example(
         "nascore export runs/20260101-120000-amoebanet --format py",
         "nascore export runs/20260101-120000-amoebanet --format torch --trial 12 --output net.pt2",
+        "nascore export runs/20260101-120000-amoebanet --format onnx --register photos",
     )
 )
 @run_argument
-@click.option("--format", "form", required=True, metavar="FORMAT", help="py (one file, needs torch alone) or torch.")
+@click.option(
+    "--format", "form", required=True, metavar="FORMAT", help="py (one file, needs torch alone), onnx or torch."
+)
 @click.option("--trial", "number", type=click.IntRange(min=0), metavar="N", help="Another trial than the best one.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="The file; default: in the run folder.")
 @click.option("--weights", type=click.Choice(["auto", "search", "retrain"]), default="auto", show_default=True,
               help="Which weights; auto: the retrained ones where there are any.")  # fmt: skip
+@click.option("--register", "name", metavar="NAME",
+              help="With onnx: also put it in MLflow's model registry under this name.")  # fmt: skip
 @json_option
-def export(run: Path, form: str, number: int | None, output: Path | None, weights: str, as_json: bool) -> None:
+def export(
+    run: Path, form: str, number: int | None, output: Path | None, weights: str, name: str | None, as_json: bool
+) -> None:
     """Write a found network as a file to use elsewhere."""
     from nascore.errors import UsageError, nearest
     from nascore.export import FORMATS, export_network
 
     if form not in FORMATS:
         raise UsageError(f"There is no export format {form!r}; {nearest(form, FORMATS)}.")
+    if name and form != "onnx":
+        raise UsageError(f"--register takes --format onnx, which MLflow loads without nascore; got --format {form}.")
     show_warnings()
     from nascore.api import open_run
 
@@ -93,14 +103,23 @@ def export(run: Path, form: str, number: int | None, output: Path | None, weight
     network, origin = _network(result, trial.number, weights)
     path = output if output is not None else _default_path(result, trial.number)
     path.parent.mkdir(parents=True, exist_ok=True)
-    files = export_network(network, path, form, task=result.search.task, architecture=trial.architecture)
+    examples = result.examples()
+    files = export_network(
+        network, path, form, task=result.search.task, architecture=trial.architecture, example=examples
+    )
     _attach(run, files)
+    registered = _register(result, files[0], name, network, examples) if name else None
     if as_json:
-        print_json({"trial": trial.number, "weights": origin, "files": [str(file) for file in files]})
+        print_json({
+            "trial": trial.number, "weights": origin, "files": [str(file) for file in files],
+            **({"registered": vars(registered)} if registered else {}),
+        })  # fmt: skip
         return
     click.echo(f"trial {trial.number}, with the weights of {origin}")
     for file in files:
         click.echo(shown(file.absolute()))
+    if registered:
+        click.echo(f"registered: {registered.uri} at {registered.tracking_uri}")
 
 
 @click.command(epilog=example("nascore track runs/20260101-120000-amoebanet --tracking-uri http://localhost:5000"))
@@ -126,6 +145,15 @@ def track(ctx: click.Context, run: Path, tracking_uri: str, experiment: str, as_
     if pending:
         say(f"{pending} events are not sent and are kept: {problem or 'the sender gave no reason'}")
         ctx.exit(1)
+
+
+def _register(result: SearchResult, file: Path, name: str, network: Any, examples: Any) -> Registered:
+    """Put an ONNX file into the model registry."""
+    from nascore.export.checking import example_batch
+    from nascore.tracking.registry import register
+
+    batch = example_batch(network, result.search.task, examples, 2)
+    return register(result.folder, file, name, batch.cpu().numpy())
 
 
 def _attach(run: Path, files: list[Path]) -> None:

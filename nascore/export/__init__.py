@@ -1,7 +1,7 @@
-"""Handing a found network over: a readable Python file, or a ``torch.export`` program.
+"""Handing a found network over: a readable Python file, a ``torch.export`` program, or an ONNX file.
 
 Importing this package does not import torch; each writer is imported when it is called. A further
-format (ONNX, say) is one module with one function, and one line in :data:`FORMATS`.
+format is one module with one function, and one line in :data:`FORMATS`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ExportError(NascoreError):
     """A network that cannot be written in the wanted format; names the module or the op, and a way out."""
 
 
-FORMATS = {"py": ".py", "torch": ".pt2"}
+FORMATS = {"py": ".py", "torch": ".pt2", "onnx": ".onnx"}
 """Format, as ``nascore export --format`` takes it -> ending of its file."""
 
 
@@ -53,6 +53,8 @@ def export_network(
     path = path.with_name(stem + FORMATS[form])
     if form == "py":
         return export_python(network, path, task=task, architecture=architecture, example=example)
+    if form == "onnx":
+        return export_onnx(network, path, task=task, example=example)
     return export_torch(network, path, task=task, example=example)
 
 
@@ -109,5 +111,29 @@ def export_torch(network: nn.Module, path: Path, *, task: Task, example: Tensor 
         ExportError: torch.export cannot convert the network; says what it stumbled over.
     """
     module = importlib.import_module("nascore.export.torch_program")
+    files: list[Path] = module.write(network, path, task=task, example=example)
+    return files
+
+
+def export_onnx(network: nn.Module, path: Path, *, task: Task, example: Tensor | None = None) -> list[Path]:
+    """Write a network as an ONNX file with one input ``input`` and one output ``output``, for batches of any size.
+
+    The file passes ONNX's own checker, and onnxruntime's outputs are compared with the network's (to 1e-4)
+    before it gets its name.
+
+    Args:
+        network: the network; it is left as it was. Exported as it is in evaluation.
+        path: the ``.onnx`` file; the weights are inside.
+        task: what the network does; gives the shape of an input.
+        example: a batch of inputs to compare on, real ones where they are at hand.
+
+    Returns:
+        The file that was written, in a list.
+
+    Raises:
+        UsageError: a package that this needs is not installed; says what to type.
+        ExportError: ONNX cannot hold the network; says what the exporter stumbled over.
+    """
+    module = importlib.import_module("nascore.export.onnx_file")
     files: list[Path] = module.write(network, path, task=task, example=example)
     return files

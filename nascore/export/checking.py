@@ -90,23 +90,31 @@ def publish(draft: Path, path: Path) -> None:
         raise ExportError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
-def difference(expected: Any, actual: Any) -> str:
-    """Say how two outputs (tensors, or tuples, lists and dicts of them) differ; empty when they agree."""
+def difference(expected: Any, actual: Any, *, relative: float = RELATIVE, absolute: float = ABSOLUTE) -> str:
+    """Say how two outputs (tensors, or tuples, lists and dicts of them) differ; empty when they agree.
+
+    Args:
+        expected, actual: the outputs.
+        relative, absolute: tolerances, as of ``torch.allclose``.
+    """
+    within = {"relative": relative, "absolute": absolute}
     if isinstance(expected, torch.Tensor):
         if not isinstance(actual, torch.Tensor) or expected.shape != actual.shape:
             return f"expected a tensor of shape {tuple(expected.shape)}, got {_kind(actual)}"
         wanted, got = expected.double().cpu(), actual.double().cpu()
-        if torch.allclose(got, wanted, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True):
+        if torch.allclose(got, wanted, rtol=relative, atol=absolute, equal_nan=True):
             return ""
         return f"the outputs differ by up to {(got - wanted).abs().max().item():.3g}"
     if isinstance(expected, dict):
         if not isinstance(actual, dict) or expected.keys() != actual.keys():
             return f"expected the keys {sorted(expected)}, got {_kind(actual)}"
-        return next((found for key in expected if (found := difference(expected[key], actual[key]))), "")
+        return next((found for key in expected if (found := difference(expected[key], actual[key], **within))), "")
     if isinstance(expected, list | tuple):
         if not isinstance(actual, list | tuple) or len(actual) != len(expected):
             return f"expected {len(expected)} outputs, got {_kind(actual)}"
-        return next((found for pair in zip(expected, actual, strict=True) if (found := difference(*pair))), "")
+        return next(
+            (found for pair in zip(expected, actual, strict=True) if (found := difference(*pair, **within))), ""
+        )
     return "" if expected == actual else f"expected {expected!r}, got {actual!r}"
 
 

@@ -203,7 +203,7 @@ def test_workers_without_an_executor_are_told_to_have_no_effect(call, tmp_path):
         (["search", *PARTS, "--tracking-uri", "http://x"], 2, "exclude each other"),
         (["show", "nowhere"], 1, "is no run folder"),
         (["resume", "nowhere"], 1, "is no run folder"),
-        (["export", "nowhere", "--format", "onx"], 2, "Allowed: py"),
+        (["export", "nowhere", "--format", "onx"], 2, "did you mean 'onnx'?"),
         (["track", "nowhere"], 1, "was not tracked"),
         (["plugins", "show", "radnom"], 2, "did you mean 'random'?"),
         (["plugins", "show", "random:radnom"], 2, "did you mean 'random'?"),

@@ -1,0 +1,120 @@
+"""A found network in MLflow's model registry, from where ``mlflow.pyfunc`` loads it without nascore or torch."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nascore.errors import RunError
+from nascore.tracking.outbox import outbox_path, read_events
+from nascore.tracking.place import EXPERIMENT, Place, artifact_root, resolve_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class Registered:
+    """Where a model is.
+
+    Attributes:
+        name, version: in the registry.
+        uri: what ``mlflow.pyfunc.load_model`` takes, with :attr:`tracking_uri` set.
+        tracking_uri: of the MLflow store.
+    """
+
+    name: str
+    version: str
+    uri: str
+    tracking_uri: str
+
+
+def register(
+    run_folder: Path, file: Path, name: str, example: np.ndarray[Any, Any], tracking_uri: str = ""
+) -> Registered:
+    """Log an ONNX file as a model of the search's MLflow run, and give it a version in the registry.
+
+    Args:
+        run_folder: of the search. Where it was tracked, the model belongs to its run; else to a run of its own.
+        file: the ONNX file.
+        name: of the registered model; made where there is none, else it gets a further version.
+        example: a batch of inputs; gives the signature, and is kept beside the model.
+        tracking_uri: another MLflow store than that of the search.
+
+    Raises:
+        RunError: MLflow cannot be reached, or refuses; says what it said.
+    """
+    import mlflow
+    import onnx
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import infer_signature
+
+    place = Place.load(run_folder)
+    uri = resolve_uri(run_folder, tracking_uri or place.uri)
+    model = onnx.load(file)
+    try:
+        with _store(uri), _run(run_folder, uri, place.experiment):
+            import onnxruntime
+
+            session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+            (output, *_) = session.run(None, {"input": example})
+            info = mlflow.onnx.log_model(
+                model,
+                name="network",
+                registered_model_name=name,
+                signature=infer_signature(example, {"output": output}),
+                input_example=example,
+                pip_requirements=["onnx", "onnxruntime", "mlflow"],
+            )
+    except MlflowException as error:
+        raise RunError(f"MLflow at {uri} does not take the model: {str(error).splitlines()[0]}") from error
+    version = str(info.registered_model_version)
+    return Registered(name, version, f"models:/{name}/{version}", uri)
+
+
+@contextlib.contextmanager
+def _store(uri: str) -> Iterator[None]:
+    """MLflow's global tracking URI for a while."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+@contextlib.contextmanager
+def _run(run_folder: Path, uri: str, experiment: str) -> Iterator[None]:
+    """The MLflow run of the search as the active one; a new one where the search was not tracked."""
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    found = client.get_experiment_by_name(experiment or EXPERIMENT)
+    identity = (
+        found.experiment_id
+        if found is not None
+        else client.create_experiment(experiment or EXPERIMENT, artifact_location=artifact_root(uri))
+    )
+    parent = _parent(run_folder, client, str(identity))
+    with (
+        mlflow.start_run(run_id=parent)
+        if parent
+        else mlflow.start_run(experiment_id=str(identity), run_name=run_folder.name)
+    ):
+        yield
+
+
+def _parent(run_folder: Path, client: MlflowClient, experiment: str) -> str:
+    """The id of the search's run in MLflow; empty where there is none."""
+    first = next((event for event, _ in read_events(outbox_path(run_folder)) if event is not None), None)
+    if first is None:
+        return ""
+    runs = client.search_runs([experiment], f"tags.`nascore.run` = '{first['run']}'", max_results=1)
+    return str(runs[0].info.run_id) if runs else ""

@@ -1,0 +1,82 @@
+"""``nascore export --format onnx``: a file that onnxruntime runs, and a version in MLflow's registry."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import nascore
+from nascore.cli.main import cli
+from nascore.contracts import Task
+from nascore.errors import UsageError
+from nascore.export import ExportError, export_onnx
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+pytest.importorskip("nascore_random")
+
+TASK = Task("digits", (1, 8, 8), 10)
+
+
+class Branching(nn.Module):
+    """Its steps depend on the data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.flatten(1)) if x.sum() > 0 else x.flatten(1)[:, :10]
+
+
+def test_what_onnx_cannot_hold_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="ONNX cannot hold Branching"):
+        export_onnx(Branching(), tmp_path / "net.onnx", task=TASK)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_package_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UsageError, match=r"pip install 'nascore\[onnx\]'"):
+        export_onnx(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), tmp_path / "net.onnx", task=TASK)
+
+
+def test_register_needs_onnx(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--format onnx"):
+        cli(["export", str(tmp_path), "--format", "py", "--register", "x"], standalone_mode=False)
+
+
+@pytest.mark.slow
+def test_registered_and_loaded_without_torch(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    result = nascore.search("random", trials=2, out=run, tracking="auto", options={"evaluator.epochs": 1})
+    words = ["export", str(run), "--format", "onnx", "--register", "digits", "--json"]
+    done = subprocess.run([sys.executable, "-m", "nascore", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    out = json.loads(done.stdout)
+    (file,) = map(Path, out["files"])
+    inputs = result.examples()
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    (ours,) = session.run(None, {"input": inputs.numpy()})
+    with torch.no_grad():
+        expected = result.model()(inputs).numpy()
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
+    np.save(tmp_path / "inputs.npy", inputs.numpy())
+    script = (
+        "import sys, mlflow, numpy as np\n"
+        f"mlflow.set_tracking_uri({out['registered']['tracking_uri']!r})\n"
+        f"model = mlflow.pyfunc.load_model({out['registered']['uri']!r})\n"
+        f"np.save({str(tmp_path / 'out.npy')!r}, model.predict(np.load({str(tmp_path / 'inputs.npy')!r}))['output'])\n"
+        "assert not {'torch', 'nascore'} & set(sys.modules)\n"
+        "print([list(t.shape) for t in (*model.metadata.signature.inputs, *model.metadata.signature.outputs)])\n"
+    )
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[[-1, 1, 8, 8], [-1, 10]]"
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), ours, rtol=1e-6)
