@@ -14,6 +14,7 @@ from nascore.cli.common import INTERRUPTED, Commands, color, say
 from nascore.cli.compare import compare
 from nascore.cli.doctor import doctor
 from nascore.cli.plugins import plugins
+from nascore.cli.report import report
 from nascore.cli.results import export, retrain, track
 from nascore.cli.runs import runs, show
 from nascore.cli.search import resume, search
@@ -44,7 +45,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.color = color()
 
 
-for command in (search, resume, runs, show, retrain, export, track, compare, plugins, doctor):
+for command in (search, resume, runs, show, retrain, export, report, track, compare, plugins, doctor):
     cli.add_command(command)
 
 

@@ -48,7 +48,7 @@ def retrain(run: Path, number: int | None, seeds: int, epochs: int | None, quiet
     with terminate_like_interrupt():
         options = {} if epochs is None else {"epochs": epochs}
         done = run_retrain(result, number, seeds=seeds, options=options, report=None if quiet else _reporter(seeds))
-    _attach(run, [done.folder / "result.json"])
+    attach(run, [done.folder / "result.json"])
     summary = done.summary()
     if as_json:
         print_json(summary)
@@ -107,7 +107,7 @@ def export(
     files = export_network(
         network, path, form, task=result.search.task, architecture=trial.architecture, example=examples
     )
-    _attach(run, files)
+    attach(run, files)
     registered = _register(result, files[0], name, network, examples) if name else None
     if as_json:
         print_json({
@@ -156,7 +156,7 @@ def _register(result: SearchResult, file: Path, name: str, network: Any, example
     return register(result.folder, file, name, batch.cpu().numpy())
 
 
-def _attach(run: Path, files: list[Path]) -> None:
+def attach(run: Path, files: list[Path]) -> None:
     """Note files of the run folder for MLflow, where the search was tracked."""
     from nascore.tracking import add_artifacts
     from nascore.tracking.outbox import outbox_path

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import signal
+import time
 from collections import deque
 from dataclasses import replace
 from itertools import islice
@@ -63,6 +64,7 @@ class Sender:
         self._queue: deque[tuple[Event | None, int]] = deque()
         self._failures = 0
         self._unsure = False
+        self._next_table = time.monotonic() + table.TABLE_SECONDS
 
     def run(self) -> int:
         """Send until everything is sent and nothing more comes.
@@ -110,7 +112,19 @@ class Sender:
         self._save(after)
         for _ in batch:
             self._queue.popleft()
+        if after.table and not after.ended:
+            self._table_now_and_then()
         return True
+
+    def _table_now_and_then(self) -> None:
+        """Show the trials of a long search that get no child runs before it has ended."""
+        started = time.monotonic()
+        if started < self._next_table:
+            return
+        self._next_table = started + table.TABLE_SECONDS  # also where it fails
+        self._connected().attach_table()
+        took = time.monotonic() - started
+        self._next_table = started + max(table.TABLE_SECONDS, 20 * took)
 
     def _read(self) -> None:
         path = outbox_path(self.run_folder)

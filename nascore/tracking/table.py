@@ -25,6 +25,8 @@ costs 0.1 to 0.3 s) goes on with its parent run alone: its metrics, ``trials.csv
 hold every trial."""
 BEST_CHILDREN = 10
 """So many of the best trials, and the Pareto front up to ten times as many, get a child run even then."""
+TABLE_SECONDS = 600.0
+"""So often ``trials.csv`` is sent while such a search runs; less often where writing it takes long."""
 
 _FIRST = ("number", "status", "origin", "reused", "seed", "started", "wall_seconds", "key")
 

@@ -154,15 +154,22 @@ class Target:
         self.client.log_text(self.parent_id, json.dumps(event["front"], indent=2), "pareto_front.json")
         self._attach_tables(in_table)
         self.attach(event["files"])
+        for name, value in event.get("metrics", {}).items():
+            self.client.log_metric(self.parent_id, name, value)
         self.client.set_terminated(self.parent_id, words.SEARCH_STATUS[event["status"]], int(event["time"] * 1000))
 
     def _attach_tables(self, in_table: bool) -> None:
-        folder = self.run_folder / "tracking"
-        table.write_csv(self.run_folder, folder / "trials.csv")
-        self.client.log_artifact(self.parent_id, str(folder / "trials.csv"))
+        self.attach_table()
         if in_table:
-            table.write_events(self.run_folder, folder / "trials.jsonl.gz")
-            self.client.log_artifact(self.parent_id, str(folder / "trials.jsonl.gz"))
+            path = self.run_folder / "tracking" / "trials.jsonl.gz"
+            table.write_events(self.run_folder, path)
+            self.client.log_artifact(self.parent_id, str(path))
+
+    def attach_table(self) -> None:
+        """Attach ``trials.csv``, as it is now."""
+        path = self.run_folder / "tracking" / "trials.csv"
+        table.write_csv(self.run_folder, path)
+        self.client.log_artifact(self.parent_id, str(path))
 
     def attach(self, files: list[str]) -> None:
         """Attach files of the run folder, at the same place; those that are gone are passed over."""

@@ -25,6 +25,7 @@ from nascore.records import Architecture, Candidate, Cost, Direction, Objective,
 from nascore.settings import SearchSettings
 from nascore.tracking import Tracker, add_artifacts, default_uri, flush, pending
 from nascore.tracking.outbox import outbox_path, read_events
+from nascore.tracking.table import BEST_CHILDREN, CHILD_RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -310,6 +311,33 @@ def test_a_server_that_stays_away_delays_the_end_by_the_given_seconds_only(tmp_p
     assert drive_to_the_end(tmp_path / "run", server.uri, 0, 3, 2.0) == 5
     assert time.monotonic() - began < 8.0
     assert pending(tmp_path / "run") == 5
+
+
+@pytest.mark.slow
+def test_a_search_of_more_than_a_thousand_trials_has_a_table_and_few_runs(tmp_path: Path) -> None:
+    count = CHILD_RUNS + 100
+    run = tmp_path / "runs" / "run"
+    uri = default_uri(run)
+    assert drive_to_the_end(run, uri, 0, count, 120.0) == 0
+    client = client_of(uri)
+    runs = client.search_runs(["1"], max_results=1000)
+    (parent,) = [found for found in runs if "mlflow.parentRunId" not in found.data.tags]
+    history = TrialHistory((Objective("accuracy", Direction.MAXIMIZE),))
+    for number in range(count):
+        history.add(make_trial(number))
+    complete = {trial.number: trial.value("accuracy") for trial in history if trial.status is Status.COMPLETE}
+    best = sorted(complete, key=lambda number: (-complete[number], number))[:BEST_CHILDREN]
+    expected = sorted({*best, *(trial.number for trial in history.pareto_front)})
+    assert sorted(int(found.data.tags["nascore.trial"]) for found in runs if found is not parent) == expected
+    assert len(runs) == 1 + len(expected) < 50
+    assert steps(client, parent, "accuracy") == complete  # every trial's numbers are in the parent run
+    paths = {item.path for item in client.list_artifacts(parent.info.run_id)}
+    assert {"trials.csv", "trials.jsonl.gz"} <= paths
+    table = client.download_artifacts(parent.info.run_id, "trials.csv", str(tmp_path))
+    with Path(table).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["number"]) for row in rows] == list(range(count))
+    assert {int(row["number"]): float(row["accuracy"]) for row in rows if row["status"] == "complete"} == complete
 
 
 if __name__ == "__main__":

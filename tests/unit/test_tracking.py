@@ -425,6 +425,7 @@ class MemoryTarget:
         self.doubles_looked_for = 0
         self.errors: list[Exception] = []
         self.refuses: set[int] = set()
+        self.tables = 0
 
     def start(self, event: dict[str, Any]) -> None:
         self._fail()
@@ -447,6 +448,10 @@ class MemoryTarget:
 
     def set_status(self, status: str) -> None:
         self.statuses.append(status)
+
+    def attach_table(self) -> None:
+        self.tables += 1
+        self._fail()
 
     def delete_doubles(self) -> None:
         self.doubles_looked_for += 1
@@ -592,6 +597,42 @@ def test_a_slow_search_of_many_trials_stops_making_child_runs(tmp_path: Path, mo
     outbox.close()
     assert set(target.children) == set(range(20))
     assert {p.step for p in target.metrics if p.key == "accuracy"} == set(range(25))
+
+
+def test_the_table_is_sent_now_and_then_where_there_are_no_child_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "CHILD_RUNS", 20)
+    monkeypatch.setattr(table, "TABLE_SECONDS", 0.0)
+    monkeypatch.setattr(sender_module, "TABLE_BATCH", 10)
+    few, many, seldom = MemoryTarget(), MemoryTarget(), MemoryTarget()
+    write_search(tmp_path / "few", 20)
+    send(tmp_path / "few", few)
+    write_search(tmp_path / "many", 41)
+    send(tmp_path / "many", many)
+    assert (few.tables, many.tables) == (0, 5)  # 42 events, ten at once
+    monkeypatch.setattr(table, "TABLE_SECONDS", 600.0)
+    write_search(tmp_path / "seldom", 41)
+    send(tmp_path / "seldom", seldom)
+    assert seldom.tables == 0
+
+
+def test_a_table_that_cannot_be_sent_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "CHILD_RUNS", 5)
+    write_search(tmp_path, 21)
+    target = MemoryTarget()
+    sender = LoopOnly(tmp_path, "uri", "e", FakeDriver(5))  # type: ignore[arg-type]  # stands for the driver
+    sender.memory = target
+    sender._next_table = 0.0
+
+    def refuse() -> None:
+        target.tables += 1
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(target, "attach_table", refuse)
+    assert sender.run() == 0
+    assert target.tables == 1
+    assert {p.step for p in target.metrics if p.key == "accuracy"} == set(range(21))
 
 
 def test_damaged_lines_are_counted_and_passed_over(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_an_origin_is_read_back():
 def test_species_are_counted_by_generation():
     origins = [describe(Birth(g, s), "") for g, s in [(1, 0), (1, 0), (1, 2), (2, 2), (3, 0), (3, 2)]]
     trials = [trial(n, origin) for n, origin in enumerate(["generation 0: minimal", *origins])]
-    assert species_sizes(trials) == {0: [2, 0, 1], 2: [1, 1, 1]}
+    assert species_sizes(trials) == ([1, 2, 3], {0: [2, 0, 1], 2: [1, 1, 1]})
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])

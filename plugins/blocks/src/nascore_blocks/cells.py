@@ -48,6 +48,7 @@ class CellModule(nn.Module):
         """
         super().__init__()
         self.cell = cell
+        self.label = "reduction cell" if reduction else "normal cell"  # pictures name it so
         make = make_search_op if pool_norm else make_op
         self.outputs = channels * len(cell.concat)
         self.preprocess = nn.ModuleDict()

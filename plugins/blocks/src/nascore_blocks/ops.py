@@ -159,7 +159,9 @@ def make_op(name: str, channels: int, stride: int = 1, affine: bool = True) -> n
     """
     if name not in OPS:
         raise SpaceError(f"There is no op {name!r}; {nearest(name, OPS)}.")
-    return OPS[name](channels, stride, affine)
+    op = OPS[name](channels, stride, affine)
+    op.label = name  # type: ignore[assignment]  # pictures name the op by it
+    return op
 
 
 def make_search_op(name: str, channels: int, stride: int = 1, affine: bool = False) -> nn.Module:

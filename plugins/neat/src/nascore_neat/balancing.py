@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from nascore.contracts import Dataset, Evaluator, Splits, Task
+import numpy as np
+
+from nascore.contracts import Dataset, Splits, Task
 from nascore.records import Direction, Measurement, Metric, digest
+from nascore_neat.generations import GenerationEvaluator
 from nascore_neat.genome import from_json
 from nascore_neat.keeping import kept
 from nascore_neat.poles import LONG, SHORT, generalisation, judge, lasts
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
     from nascore.contracts import Context
     from nascore.records import Candidate
+    from nascore_neat.genome import Floats, Genomes
 
 STARTS = 625
 NEEDED = 200
@@ -43,7 +47,7 @@ class Poles(Dataset):
         )
 
 
-class Balance(Evaluator):
+class Balance(GenerationEvaluator):
     """Balance two poles (section 5). The fitness is the number of actions, or Gruau's without velocities.
 
     ``solved`` is 1 for a network that balances for 100,000 actions (33 minutes of the simulation), and
@@ -65,16 +69,30 @@ class Balance(Evaluator):
 
     def evaluate(self, candidate: Candidate, context: Context) -> Measurement:
         """Let it balance; see :meth:`Evaluator.evaluate`."""
-        velocities = context.task.shape == (6,)
-        how = (velocities, *running(self.space))
         genome = from_json([candidate.architecture.genome])
-        fitness, balanced = judge(genome, *how)
-        metrics = {"balanced": float(balanced[0])}
-        solved = bool(balanced[0] == LONG)
-        if not velocities and balanced[0] == SHORT:
-            metrics["balanced"] = float(lasts(genome, 0, *how))
-            if metrics["balanced"] == LONG:
-                metrics["generalisation"] = float(generalisation(genome, 0, *how))
-                solved = metrics["generalisation"] >= NEEDED
+        fitness, balanced = judge(genome, *self._how(context))
+        solved, metrics = self._examine(genome, 0, float(balanced[0]), context)
         measured = {"fitness": float(fitness[0]), "solved": float(solved)}
         return kept(measured, self.space, candidate, context, self.save_weights, metrics)
+
+    def values(self, genomes: Genomes, objective: str, context: Context) -> Floats:
+        """See :meth:`GenerationEvaluator.values`."""
+        fitness, balanced = judge(genomes, *self._how(context))
+        if objective == "fitness":
+            return fitness
+        return np.array([self._examine(genomes, k, float(n), context)[0] for k, n in enumerate(balanced)], float)
+
+    def _how(self, context: Context) -> Any:
+        return (context.task.shape == (6,), *running(self.space))
+
+    def _examine(self, genomes: Genomes, k: int, balanced: float, context: Context) -> tuple[bool, dict[str, float]]:
+        """Has a network solved the task, given the actions it balanced; and what was measured to find out."""
+        velocities, *_ = how = self._how(context)
+        metrics = {"balanced": balanced}
+        if velocities or balanced < SHORT:
+            return balanced == LONG, metrics
+        metrics["balanced"] = float(lasts(genomes, k, *how))
+        if metrics["balanced"] < LONG:
+            return False, metrics
+        metrics["generalisation"] = float(generalisation(genomes, k, *how))
+        return metrics["generalisation"] >= NEEDED, metrics

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from nascore.contracts import Evaluator
 from nascore.errors import DataError, SettingsError
 from nascore.records import Direction, Measurement, Metric, Status
-from nascore_neat.genome import from_json
+from nascore_neat.generations import GenerationEvaluator
+from nascore_neat.genome import from_json, take
 from nascore_neat.keeping import kept
 from nascore_neat.network import outputs
 from nascore_neat.space import running
@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from nascore.contracts import Context, SearchSpace, Splits
     from nascore.records import Architecture, Candidate
     from nascore_blocks.training import Report
-    from nascore_neat.genome import Floats, Ints
+    from nascore_neat.genome import Floats, Genomes, Ints
 
 
-class Classify(Evaluator):
+AT_ONCE = 50
+"""So many networks are run on all examples at once; more would only need more memory."""
+
+
+class Classify(GenerationEvaluator):
     """Judge a network as a classifier: its largest output is the class.
 
     The fitness, on the training split, is exp(-cross entropy) of the softmax of the outputs: the geometric
@@ -61,11 +65,22 @@ class Classify(Evaluator):
 
     def evaluate(self, candidate: Candidate, context: Context) -> Measurement:
         """Run it on both splits; see :meth:`Evaluator.evaluate`."""
-        genome = candidate.architecture.genome
-        fitness, _ = self._score(genome, *self._split("train", context.data))
-        _, accuracy = self._score(genome, *self._split("valid", context.data))
-        measured = {"fitness": fitness, "accuracy": accuracy}
+        genomes = from_json([candidate.architecture.genome])
+        fitness, _ = self._score(genomes, *self._split("train", context.data))
+        _, accuracy = self._score(genomes, *self._split("valid", context.data))
+        measured = {"fitness": float(fitness[0]), "accuracy": float(accuracy[0])}
         return kept(measured, self.space, candidate, context, self.save_weights)
+
+    def values(self, genomes: Genomes, objective: str, context: Context) -> Floats:
+        """See :meth:`GenerationEvaluator.values`."""
+        which = ("train", "valid")[objective == "accuracy"]
+        inputs, labels = self._split(which, context.data)
+        rows = np.arange(len(genomes.genes))
+        parts = [
+            self._score(take(genomes, rows[start : start + AT_ONCE]), inputs, labels)[objective == "accuracy"]
+            for start in range(0, len(rows), AT_ONCE)
+        ]
+        return np.concatenate(parts)
 
     def retrain(
         self,
@@ -86,22 +101,23 @@ class Classify(Evaluator):
         Returns:
             A measurement with the objective ``test_accuracy``, in [0, 1], and the weights by name.
         """
-        _, accuracy = self._score(architecture.genome, *_arrays(splits.test))
+        _, (accuracy,) = self._score(from_json([architecture.genome]), *_arrays(splits.test))
         network = self.space.build(architecture, splits.task)
-        return Measurement(Status.COMPLETE, {"test_accuracy": accuracy}), dict(network.state_dict())
+        return Measurement(Status.COMPLETE, {"test_accuracy": float(accuracy)}), dict(network.state_dict())
 
     def _split(self, name: str, data: Splits) -> tuple[Floats, Ints]:
         if name not in self._read:
             self._read[name] = _arrays(getattr(data, name))
         return self._read[name]
 
-    def _score(self, genome: Any, inputs: Floats, labels: Ints) -> tuple[float, float]:
-        """Fitness and accuracy, of the outputs in the torch module's precision: in it, saturated ones are equal."""
-        values = self.sharpness * outputs(from_json([genome]), inputs, *running(self.space))[0].astype(np.float32)
-        peaks = values.max(axis=1, keepdims=True)
-        logs = values - peaks - np.log(np.exp(values - peaks).sum(axis=1, keepdims=True))
-        right = logs[np.arange(len(labels)), labels]
-        return float(np.exp(right.mean())), float((values.argmax(axis=1) == labels).mean())
+    def _score(self, genomes: Genomes, inputs: Floats, labels: Ints) -> tuple[Floats, Floats]:
+        """Fitness and accuracy, (genomes,), in the torch module's precision: in it, saturated outputs are equal."""
+        values = self.sharpness * outputs(genomes, inputs, *running(self.space)).astype(np.float32)
+        peaks = values.max(axis=2, keepdims=True)
+        logs = values - peaks - np.log(np.exp(values - peaks).sum(axis=2, keepdims=True))
+        # In one order for one genome and for many, so that both have the same sum to the last bit.
+        right = np.ascontiguousarray(logs[:, np.arange(len(labels)), labels])
+        return np.exp(right.mean(axis=1)).astype(float), (values.argmax(axis=2) == labels).mean(axis=1)
 
 
 def _arrays(split: Any) -> tuple[Floats, Ints]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from nascore.contracts import Dataset, Evaluator, Splits, Task
+from nascore.contracts import Dataset, Splits, Task
 from nascore.errors import DataError, SettingsError
 from nascore.records import Direction, Measurement, Metric, digest
 from nascore.seeding import derive_seed
+from nascore_neat.generations import GenerationEvaluator
 from nascore_neat.genome import from_json
 from nascore_neat.keeping import kept
 from nascore_neat.network import run, wire
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from nascore.contracts import Context, SearchSpace
     from nascore.records import Candidate, Json
+    from nascore_neat.genome import Floats, Genomes
 
 
 class GymTask(Dataset):
@@ -88,11 +90,12 @@ class open_environment:  # noqa: N801 - used like a function: with open_environm
         self.environment.close()
 
 
-class Play(Evaluator):
+class Play(GenerationEvaluator):
     """Play episodes in an environment; the fitness is the mean return.
 
-    Each episode's start is drawn from the trial's seed. A discrete action is the output with the largest
-    value; of continuous ones, each output in [0, 1] is scaled to the action's range.
+    Each episode's start is drawn from the trial's seed; where a trial stands for generations, all genomes of these
+    play from the same starts, and their champion is judged again from others. A discrete action is the output with
+    the largest value; of continuous ones, each output in [0, 1] is scaled to the action's range.
 
     Args:
         episodes: of each candidate, >= 1.
@@ -117,6 +120,17 @@ class Play(Evaluator):
         spread = {"worst_return": min(returns)}
         return kept(measured, self.space, candidate, context, self.save_weights, spread)
 
+    def values(self, genomes: Genomes, objective: str, context: Context) -> Floats:
+        """See :meth:`GenerationEvaluator.values`."""
+        with open_environment(context.task.name) as environment:
+            rows = range(len(genomes.genes))
+            returns = [
+                episodes_of(environment, genomes, k, self.space, self.episodes, context.seed, self.longest)
+                for k in rows
+            ]
+        means: Floats = np.array(returns).mean(axis=1)
+        return means
+
 
 def play(genome: Json, space: SearchSpace, name: str, episodes: int, seed: int, longest: int = 0) -> list[float]:
     """The returns of some episodes of one network.
@@ -129,26 +143,33 @@ def play(genome: Json, space: SearchSpace, name: str, episodes: int, seed: int, 
         seed: of their starts.
         longest: steps of an episode, at most; 0: the environment's own limit.
     """
+    with open_environment(name) as environment:
+        return episodes_of(environment, from_json([genome]), 0, space, episodes, seed, longest)
+
+
+def episodes_of(
+    environment: Any, genomes: Genomes, k: int, space: SearchSpace, episodes: int, seed: int, longest: int
+) -> list[float]:
+    """The returns of some episodes of genome ``k``; see :func:`play`."""
     shape, activation, steps = running(space)
-    wiring = wire(from_json([genome]), 0, shape)
+    wiring = wire(genomes, k, shape)
     first = shape.inputs + 1
     returns = []
-    with open_environment(name) as environment:
-        for episode in range(episodes):
-            values, spare = np.zeros(wiring.nodes), np.zeros(wiring.nodes)
-            values[shape.inputs] = 1.0
-            seen, _ = environment.reset(seed=derive_seed(seed, "episode", episode))
-            total, step, over = 0.0, 0, False
-            while not over:
-                values[: shape.inputs] = np.ravel(seen)
-                run(wiring, values, spare, shape, activation, steps)
-                seen, reward, ended, cut, _ = environment.step(
-                    action_of(environment.action_space, values[first : first + shape.outputs])
-                )
-                total += float(reward)
-                step += 1
-                over = ended or cut or step == longest
-            returns.append(total)
+    for episode in range(episodes):
+        values, spare = np.zeros(wiring.nodes), np.zeros(wiring.nodes)
+        values[shape.inputs] = 1.0
+        seen, _ = environment.reset(seed=derive_seed(seed, "episode", episode))
+        total, step, over = 0.0, 0, False
+        while not over:
+            values[: shape.inputs] = np.ravel(seen)
+            run(wiring, values, spare, shape, activation, steps)
+            seen, reward, ended, cut, _ = environment.step(
+                action_of(environment.action_space, values[first : first + shape.outputs])
+            )
+            total += float(reward)
+            step += 1
+            over = ended or cut or step == longest
+        returns.append(total)
     return returns
 
 

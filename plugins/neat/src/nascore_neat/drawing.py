@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from nascore.errors import RunError
 from nascore_neat.genome import live_genes
-from nascore_neat.lineage import read
+from nascore_neat.lineage import read, read_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ def draw_network(architecture: Architecture, space: SearchSpace, path: Path) -> 
     """Draw what computes: inputs and bias below, outputs above, hidden nodes between by their depth.
 
     A connection is as thick as its weight is large; blue where that is positive, red where it is negative. One
-    that does not lead upwards is dashed.
+    that does not lead upwards is a dashed arrow.
 
     Args:
         architecture: of the space.
@@ -41,14 +41,17 @@ def draw_network(architecture: Architecture, space: SearchSpace, path: Path) -> 
     heaviest = max((abs(weight) for *_, weight in genes), default=0.0) or 1.0
     for source, target, weight in genes:
         (x, y), (to_x, to_y) = places[source], places[target]
-        if source == target:
-            loop = {"arrowstyle": "->", "connectionstyle": "arc3,rad=-3"}
-            axes.annotate("", (x + 0.02, y), (x - 0.02, y), arrowprops=loop)
+        color, linewidth = "tab:blue" if weight >= 0 else "tab:red", 0.5 + 2.5 * abs(weight) / heaviest
+        if to_y > y:
+            axes.plot([x, to_x], [y, to_y], color=color, linewidth=linewidth, alpha=0.7, zorder=1)
             continue
-        axes.plot(
-            [x, to_x], [y, to_y], color="tab:blue" if weight >= 0 else "tab:red",
-            linewidth=0.3 + 2.7 * abs(weight) / heaviest, linestyle="-" if to_y > y else "--", alpha=0.7, zorder=1,
-        )  # fmt: skip
+        arrow = {
+            "arrowstyle": "->", "linestyle": "--", "color": color, "linewidth": linewidth, "alpha": 0.7,
+            "connectionstyle": "arc3,rad=-2.5" if source == target else "arc3,rad=0.25",
+            "shrinkA": 0 if source == target else 6, "shrinkB": 0 if source == target else 6,
+        }  # fmt: skip
+        apart = 0.02 if source == target else 0.0
+        axes.annotate("", (to_x + apart, to_y), (x - apart, y), arrowprops=arrow, zorder=1)
     for node, (x, y) in places.items():
         axes.scatter([x], [y], s=160, color="white", edgecolors="black", zorder=2)
         if len(places) <= 60:
@@ -61,7 +64,8 @@ def layout(genes: Iterable[Gene], shape: Shape) -> dict[int, tuple[float, float]
     """Where each node is drawn, in [0, 1] x [0, 1].
 
     The height of a hidden node is its distance from the inputs (the number of connections on the shortest
-    way from them), so that cycles do no harm.
+    way from them), so that cycles do no harm. Rows of hidden nodes are shifted, so that fewer connections pass
+    behind a node that they do not touch.
     """
     genes = list(genes)
     bottom = range(shape.inputs + 1)
@@ -79,8 +83,9 @@ def layout(genes: Iterable[Gene], shape: Shape) -> dict[int, tuple[float, float]
     rows: dict[int, list[int]] = {}
     for node in sorted(levels):
         rows.setdefault(levels[node], []).append(node)
+    shifts = {height: 0.0 if height in (0, highest) else (0.2, -0.25)[height % 2] for height in rows}
     return {
-        node: ((position + 0.5) / len(row), height / highest)
+        node: ((position + 0.5 + shifts[height]) / len(row), height / highest)
         for height, row in rows.items()
         for position, node in enumerate(row)
     }
@@ -94,16 +99,25 @@ def _label(node: int, shape: Shape) -> str:
     return f"y{node - shape.inputs - 1}" if node <= shape.inputs + shape.outputs else ""
 
 
-def species_sizes(trials: Iterable[Trial]) -> dict[int, list[int]]:
-    """How many members each species had: number of the species -> one count for each generation.
+def species_sizes(trials: Iterable[Trial]) -> tuple[list[int], dict[int, list[int]]]:
+    """How many members each species had, generation by generation.
 
-    The founders, generation 0, have no species yet when they are proposed, and are left out.
+    Where each genome is a trial, the founders, generation 0, have no species yet when they are proposed, and are
+    left out. Where a trial stands for generations, it tells of the last of them.
+
+    Returns:
+        The generations, rising; and number of the species -> its members in each of them.
     """
-    births = [birth for birth in (read(trial.candidate.origin) for trial in trials) if birth is not None]
-    last = max((birth.generation for birth in births), default=0)
-    counts = Counter(births)
-    names = sorted({birth.species for birth in births})
-    return {name: [counts[(generation, name)] for generation in range(1, last + 1)] for name in names}  # type: ignore[index]  # a Birth equals the tuple
+    counts: dict[int, Counter[int]] = {}
+    for trial in trials:
+        sizes, birth = read_sizes(trial.candidate.origin), read(trial.candidate.origin)
+        if sizes is not None:
+            counts[sizes[0]] = Counter(sizes[1])
+        elif birth is not None:
+            counts.setdefault(birth.generation, Counter())[birth.species] += 1
+    generations = sorted(counts)
+    names = sorted({name for members in counts.values() for name in members})
+    return generations, {name: [counts[generation][name] for generation in generations] for name in names}
 
 
 def draw_species(trials: Iterable[Trial], path: Path) -> None:
@@ -118,12 +132,12 @@ def draw_species(trials: Iterable[Trial], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    sizes = species_sizes(trials)
+    generations, sizes = species_sizes(trials)
     if not sizes:
         raise RunError("No trial was bred by NEAT: its first generation has no species to draw. Search longer.")
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
-    axes.stackplot(range(1, len(next(iter(sizes.values()))) + 1), *sizes.values(), linewidth=0)
+    axes.stackplot(generations, *sizes.values(), linewidth=0.4 if len(sizes) <= 200 else 0, edgecolor="white")
     axes.set_xlabel("generation")
     axes.set_ylabel("members of each species")
     axes.margins(0)

@@ -19,14 +19,19 @@ PAPER_SETTINGS = {
     "sampler.add_connection": 0.3,
     "sampler.weight": 3.0,
     "sampler.threshold": 4.0,
-    "sampler.small": 1000,
+    "sampler.small": 1,
+    "sampler.power": 1.0,
 }
-"""Double pole balancing without velocities, the hardest task of the paper: P = 1000, c3 = 3, delta_t = 4."""
+"""Double pole balancing without velocities, the hardest task of the paper: P = 1000, c3 = 3, delta_t = 4.
+
+The paper leaves two things open that decide: by how much a weight is perturbed (at the 2.5 of XOR most genomes are a
+species of their own), and whether the distance of small genomes is divided by their size (here: always, because
+otherwise species are lost, or swallowed, when the genomes grow past the limit)."""
 
 NOTE = (
     "quick: XOR, solved in memory in 100 of 100 seeds within 77 generations; random search has nothing to compare "
-    "with, as its networks have no hidden node. paper: in memory, 2 of 4 seeds passed all tests within 100 "
-    "generations, after 55,000 and 61,000 evaluations; the published mean is 33,184."
+    "with, as its networks have no hidden node. paper: in memory, 3 of 4 seeds passed all tests within 100 "
+    "generations, after 14,000, 20,000 and 11,000 evaluations; the published mean is 33,184."
 )
 
 

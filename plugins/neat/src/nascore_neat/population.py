@@ -104,7 +104,7 @@ class Population:
             fitness: (population,) larger is better; NaN is the worst of the others.
             rng: all that happens is drawn from it.
         """
-        fitness = _usable(fitness)
+        fitness = usable(fitness)
         size = len(self.genomes.genes)
         generator = np.random.Generator(np.random.PCG64(rng.getrandbits(64)))
         order, starts = rank(fitness, self.species, len(self.names))
@@ -185,7 +185,7 @@ class Population:
         return cls(settings, shape, **values)
 
 
-def _usable(fitness: Floats) -> Floats:
+def usable(fitness: Floats) -> Floats:
     """The fitness with what has none, or is not finite, at the worst value there is."""
     finite = np.isfinite(fitness)
     worst = float(fitness[finite].min()) if finite.any() else 0.0

@@ -12,16 +12,19 @@ from nascore.errors import CapabilityError, SettingsError
 from nascore.history import eligible
 from nascore.records import Candidate, Direction
 from nascore_neat.breeding import Rates
+from nascore_neat.generations import Generations
 from nascore_neat.genome import from_json, to_json
 from nascore_neat.lineage import Birth, describe
 from nascore_neat.mating import Metric
 from nascore_neat.population import COPY, Population, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import random
+    from collections.abc import Callable, Sequence
 
     from nascore.contracts import History, SearchSpace, View
     from nascore.records import Architecture, Objective, Trial
+    from nascore_neat.genome import Floats, Genomes
     from nascore_neat.space import NEATSpace
 
 
@@ -53,9 +56,14 @@ class NEAT(Sampler):
         stagnation: generations without a better fitness after which a species has no offspring.
         refocus: generations without a better fitness of all, after which only the two best species have.
         goal: a value of the objective at which the search ends; None: it uses its budget.
+        generations_per_trial: 0: each genome is a trial. Else a trial stands for so many whole generations, bred and
+            judged in memory by the evaluator (``neat:xor``, ``neat:balance``, ``neat:gym``, ``neat:classify``):
+            the best genome of them is proposed, with ``generation``, ``species``, ``mean_fitness``,
+            ``best_fitness`` and ``candidates`` (judged so far) as metrics. So 10^6 candidates are a small store.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"neurons"})
+    provides: ClassVar[frozenset[str]] = frozenset({"generations"})
 
     def __init__(
         self,
@@ -79,9 +87,12 @@ class NEAT(Sampler):
         stagnation: int = 15,
         refocus: int = 20,
         goal: float | None = None,
+        generations_per_trial: int = 0,
     ) -> None:
         if population_size < 2:
             raise SettingsError(f"population_size is {population_size}; it must be at least 2.")
+        if generations_per_trial < 0:
+            raise SettingsError(f"generations_per_trial is {generations_per_trial}; it must be at least 0.")
         rates = Rates(
             add_node, add_connection, mutate_weights, perturbed, power, reach, disabled, mutation_only, interspecies
         )
@@ -89,6 +100,7 @@ class NEAT(Sampler):
         self.settings = Settings(metric, rates, threshold, survival, elite_size, stagnation, refocus)
         self.population_size = population_size
         self.goal = goal
+        self.generations_per_trial = generations_per_trial
         self.population: Population | None = None  # None in the first generation, until it is told
         self._proposed: dict[int, int] = {}  # trial number -> place in the generation, of this generation
         self._first: dict[int, Architecture] = {}  # place -> architecture, of the first generation
@@ -101,13 +113,20 @@ class NEAT(Sampler):
         """See :meth:`nascore.contracts.Sampler.setup`.
 
         Raises:
-            CapabilityError: several objectives: fitness sharing needs one.
+            CapabilityError: several objectives: fitness sharing needs one. Or constraints, which are judged a
+                trial at a time, where a trial stands for generations.
         """
         super().setup(space, objectives, seed)
         if len(self.objectives) != 1:
             names = ", ".join(objective.name for objective in self.objectives)
             raise CapabilityError(f"neat has one objective, and got {len(self.objectives)}: {names}. Name one.")
+        if self.generations_per_trial and self.constraints:
+            raise CapabilityError(
+                "Constraints are judged a trial at a time, so a trial cannot stand for generations: "
+                "set sampler.generations_per_trial=0, or leave the constraints out."
+            )
         self._shape = cast("NEATSpace", space).shape
+        self._generations = Generations(self.settings, self._shape, self.population_size, self._founders)
 
     # ------------------------------------------------------------------ ask and tell
 
@@ -115,6 +134,8 @@ class NEAT(Sampler):
         """The next of the generation; None while some of it are not told, and when the goal is reached."""
         if self._done:
             return None
+        if self.generations_per_trial:
+            return self._champion()
         if self._told == self.population_size:
             self._breed(view)
         place = len(self._proposed)
@@ -129,22 +150,27 @@ class NEAT(Sampler):
     def tell(self, trial: Trial) -> None:
         """Note the fitness of a member of this generation."""
         place = self._proposed.get(trial.number)
-        if place is None:
+        if place is None and not self.generations_per_trial:
             return
         self._told += 1
         objective = self.objectives[0]
         value = trial.value(objective.name)
         if eligible(trial) and not math.isnan(value):
-            # Inside, fitness grows; what is recorded and shown keeps its own direction.
-            self._fitness[place] = value if objective.direction is Direction.MAXIMIZE else -value
+            if place is not None:
+                self._fitness[place] = self._sign * value
             if self.goal is not None and not objective.direction.better(self.goal, value):
                 self._done = True
 
-    def _founder(self, view: View) -> Candidate:
-        def propose() -> Architecture:
-            return self.space.sample(lambda _, options: view.rng.choice(options))
+    @property
+    def _sign(self) -> float:
+        """Inside, fitness grows; what is recorded and shown keeps its own direction."""
+        return 1.0 if self.objectives[0].direction is Direction.MAXIMIZE else -1.0
 
-        return Candidate(view.within(propose), origin="generation 0: minimal")
+    def _founder(self, view: View) -> Candidate:
+        return Candidate(view.within(lambda: self._minimal(view.rng)), origin="generation 0: minimal")
+
+    def _minimal(self, rng: random.Random) -> Architecture:
+        return self.space.sample(lambda _, options: rng.choice(options))
 
     def _child(self, population: Population, place: int) -> Candidate:
         architecture = self.space.architecture(to_json(population.genomes, place, self._shape))
@@ -166,6 +192,43 @@ class NEAT(Sampler):
         self._proposed, self._told = {}, 0
         self._fitness = np.full(self.population_size, math.nan)
 
+    # ------------------------------------------------------------------ a trial that stands for generations
+
+    def breed_generations(self, judge: Callable[[Genomes], Floats], rng: random.Random) -> bool:
+        """Breed the generations of the next trial, unless they are bred, or nothing more is to be.
+
+        Args:
+            judge: gives the objective of every genome of a generation, (genomes,), in its own direction.
+            rng: all is drawn from it.
+
+        Returns:
+            Whether anything was bred.
+        """
+        if not self.generations_per_trial or self._done or self._generations.champion is not None:
+            return False
+        goal = math.inf if self.goal is None else self._sign * self.goal
+        self._generations.advance(self.generations_per_trial, lambda genomes: self._sign * judge(genomes), goal, rng)
+        return True
+
+    def _founders(self, rng: random.Random) -> list[Any]:
+        return [self._minimal(rng).genome for _ in range(self.population_size)]
+
+    def _champion(self) -> Candidate:
+        """The best of the generations that were bred for this trial.
+
+        Raises:
+            CapabilityError: none were: the evaluator judges single candidates only.
+        """
+        champion = self._generations.champion
+        if champion is None:
+            raise CapabilityError(
+                "This evaluator judges one candidate at a time, so a trial cannot stand for generations: "
+                "set sampler.generations_per_trial=0, or take neat:xor, neat:balance, neat:gym or neat:classify."
+            )
+        origin, numbers = self._generations.describe(self._sign)
+        self._generations.champion = None
+        return Candidate(self.space.architecture(champion.genome), origin=origin, metrics=numbers)
+
     # ------------------------------------------------------------------ checkpoints
 
     def state_dict(self) -> dict[str, Any]:
@@ -178,6 +241,7 @@ class NEAT(Sampler):
             "told": self._told,
             "done": self._done,
             "ancestors": list(self._ancestors),
+            "generations": self._generations.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any], history: History) -> None:
@@ -188,3 +252,4 @@ class NEAT(Sampler):
         self._first = {place: self.space.architecture(genome) for place, genome in state["first"].items()}
         self._fitness, self._told, self._done = state["fitness"], state["told"], state["done"]
         self._ancestors = list(state["ancestors"])
+        self._generations.load_state_dict(state["generations"])

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from nascore.contracts import Dataset, Evaluator, Splits, Task
+from nascore.contracts import Dataset, Splits, Task
 from nascore.errors import SettingsError, nearest
 from nascore.records import Direction, Measurement, Metric, digest
+from nascore_neat.generations import GenerationEvaluator
 from nascore_neat.genome import from_json
 from nascore_neat.keeping import kept
 from nascore_neat.network import outputs
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from nascore.contracts import Context
     from nascore.records import Candidate
-    from nascore_neat.genome import Floats
+    from nascore_neat.genome import Floats, Genomes
 
 INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 LABELS = np.array([0.0, 1.0, 1.0, 0.0])
@@ -60,7 +61,7 @@ def judge(values: Floats, labels: Floats, fitness: str = "paper") -> tuple[Float
     return np.maximum(len(labels) - errors.sum(axis=1), 0.0) ** 2, right.mean(axis=1)
 
 
-class TruthTable(Evaluator):
+class TruthTable(GenerationEvaluator):
     """Judge a network on a truth table; it is solved when the accuracy is 1.
 
     Args:
@@ -84,8 +85,15 @@ class TruthTable(Evaluator):
 
     def evaluate(self, candidate: Candidate, context: Context) -> Measurement:
         """Run the network on every row; see :meth:`Evaluator.evaluate`."""
-        inputs, labels = context.data.valid
-        values = outputs(from_json([candidate.architecture.genome]), inputs, *running(self.space))
-        fitness, accuracy = judge(values[:, :, 0], labels, self.fitness)
+        fitness, accuracy = self._measure(from_json([candidate.architecture.genome]), context)
         measured = {"fitness": float(fitness[0]), "accuracy": float(accuracy[0])}
         return kept(measured, self.space, candidate, context, self.save_weights)
+
+    def values(self, genomes: Genomes, objective: str, context: Context) -> Floats:
+        """See :meth:`GenerationEvaluator.values`."""
+        fitness, accuracy = self._measure(genomes, context)
+        return fitness if objective == "fitness" else accuracy
+
+    def _measure(self, genomes: Genomes, context: Context) -> tuple[Floats, Floats]:
+        inputs, labels = context.data.valid
+        return judge(outputs(genomes, inputs, *running(self.space))[:, :, 0], labels, self.fitness)
