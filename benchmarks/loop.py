@@ -5,11 +5,13 @@ user attribute and tells the value, on the same storage. Both run in this proces
 
     python benchmarks/loop.py            # 20,000 trials, some minutes
     python benchmarks/loop.py --trials 2000
+    python benchmarks/loop.py --memory 100000   # memory and speed on the default storage alone
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -67,6 +69,8 @@ class Clock:
     def __init__(self):
         self.times = [time.perf_counter()]
 
+        self.memory = []
+
     @nascore.hookimpl
     def nascore_search_started(self):
         """The loop starts here; what is before is start-up, not overhead of a trial."""
@@ -76,17 +80,24 @@ class Clock:
     def nascore_trial_finished(self):
         """A trial is stored and told."""
         self.times.append(time.perf_counter())
+        if len(self.times) % 1000 == 0:
+            self.memory.append(resident())
 
 
-def ours(storage: str, trials: int, folder: Path) -> list[float]:
-    """Times of the nascore loop."""
+def resident() -> int:
+    """Bytes of memory that this process holds; of Linux."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def ours(storage: str, trials: int, folder: Path) -> Clock:
+    """Times, and memory each 1,000 trials, of the nascore loop."""
     clock = Clock()
     nascore.search(
         "amoebanet", space=Letters(), evaluator=Table(), data=NoData(), costs=[], trials=trials, out=folder / "ours",
         tracking="off", storage=storage, observers=[clock],
         options={"sampler.population_size": 100, "sampler.tournament_size": 10},
     )  # fmt: skip
-    return clock.times
+    return clock
 
 
 def bare(storage: str, trials: int, folder: Path) -> list[float]:
@@ -122,18 +133,38 @@ def growth(times: list[float]) -> float:
     return per_trial(times[-size - 1 :]) / per_trial(times[: size + 1])
 
 
+def long_run(trials: int) -> None:
+    """Memory and speed of a long search on the default storage; the first tenth is start-up."""
+    with tempfile.TemporaryDirectory() as folder:
+        clock = ours("journal", trials, Path(folder))
+    first = max(1, len(clock.memory) // 10)
+    grown = (clock.memory[-1] - clock.memory[first - 1]) / (len(clock.memory) - first) / 1000
+    save("memory_loop", {
+        "trials": trials,
+        "kib_per_trial": round(grown / 1024, 3),
+        "target_kib_per_trial": 2.0,
+        "trials_per_second": round(1e6 / per_trial(clock.times), 1),
+        "last_1000_trials_per_second": round(1e6 / per_trial(clock.times[-1001:]), 1),
+        "target_trials_per_second": 300,
+    })  # fmt: skip
+
+
 def main() -> None:
     """Measure both storages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=20_000)
+    parser.add_argument("--memory", type=int, default=0, metavar="TRIALS")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if arguments.memory:
+        long_run(arguments.memory)
+        return
     result = {}
     for storage, share in (("memory", 1.0), ("journal", 0.2)):
         with tempfile.TemporaryDirectory() as folder:
             # The bare loop is flat and slow on the file: a fifth of the trials tells its cost.
             theirs = bare(storage, int(arguments.trials * share), Path(folder))
-            times = ours(storage, arguments.trials, Path(folder))
+            times = ours(storage, arguments.trials, Path(folder)).times
         result[storage] = {
             "trials": arguments.trials,
             "nascore_us_per_trial": round(per_trial(times), 1),

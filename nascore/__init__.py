@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Evaluator,
         Executor,
         History,
+        Pruner,
         Round,
         Sampler,
         SearchSpace,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "nascore.contracts": (
-        "Context CostModel Dataset Evaluator Executor History Round Sampler SearchSpace Splits Task View"
+        "Context CostModel Dataset Evaluator Executor History Pruner Round Sampler SearchSpace Splits Task View"
     ),
     "nascore.decisions": "Decision DecisionSpace search_space",
     "nascore.errors": "NascoreError",
@@ -58,8 +59,8 @@ _MODULES = {name: module for module, names in _HOMES.items() for name in names.s
 
 __all__ = [  # noqa: RUF022 - kept in the order of their modules
     "__version__",
-    "Context", "CostModel", "Dataset", "Evaluator", "Executor", "History", "Round", "Sampler", "SearchSpace",
-    "Splits", "Task", "View",
+    "Context", "CostModel", "Dataset", "Evaluator", "Executor", "History", "Pruner", "Round", "Sampler",
+    "SearchSpace", "Splits", "Task", "View",
     "Decision", "DecisionSpace", "search_space",
     "NascoreError",
     "Benchmark", "Component", "Method", "hookimpl",

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from nascore.devices import check_search_device
 from nascore.driver import Search, drive, facts_of
+from nascore.executors import choose_executor, with_workers
 from nascore.parts import Workshop
 from nascore.plugins import Plugins
-from nascore.pruning import make_pruner
 from nascore.result import SearchResult
 from nascore.run import RunFolder, new_run_path
 from nascore.settings import merge, nest, parse_assignment, read_toml
 from nascore.storage import anchored
+from nascore.versions import check_versions, note_versions, versions_of
+from nascore.worker import refuse_in_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +40,9 @@ def search(
     constraints: Sequence[str] | None = None,
     trials: int | None = None,
     time: float | None = None,
+    workers: int | None = None,
+    trial_timeout: float | None = None,
+    trial_memory: float | None = None,
     seed: int | None = None,
     device: str | None = None,
     options: Mapping[str, Any] | Iterable[str] = (),
@@ -59,6 +64,10 @@ def search(
         constraints: such as ``params<=50k``.
         trials: budget in trials, at least 1.
         time: budget in seconds, more than 0.
+        workers: trials at a time, each in a process of its own on this machine; 1 is this process. With
+            another executor, its option ``workers``.
+        trial_timeout: seconds, more than 0, after which a trial FAILs.
+        trial_memory: MiB, more than 0, that the process of a trial may hold before the trial FAILs.
         seed: names all random numbers of the search; at least 0.
         device: a torch device.
         options: more settings: ``{"sampler.population_size": 20}``, or ``["sampler.population_size=20"]``.
@@ -74,6 +83,7 @@ def search(
         UsageError: something is wrong with the arguments; nothing was computed.
         SearchFailedError: no trial is complete.
     """
+    refuse_in_worker()
     given = {"space": space, "sampler": sampler, "evaluator": evaluator, "data": data, "executor": executor}
     objects = {name: part for name, part in given.items() if part is not None and not isinstance(part, (str, dict))}
     arguments: dict[str, Any] = {
@@ -81,7 +91,8 @@ def search(
            for name, part in given.items() if isinstance(part, (str, dict))},
         **{name: {"use": _reference(part)} for name, part in objects.items()},
         "costs": _list(costs), "objectives": _list(objectives), "constraints": _list(constraints),
-        "trials": trials, "time": time, "seed": seed, "device": device, "tracking": tracking, "storage": storage,
+        "trials": trials, "time": time, "trial_timeout": trial_timeout, "trial_memory": trial_memory,
+        "seed": seed, "device": device, "tracking": tracking, "storage": storage,
     }  # fmt: skip
     pairs = options.items() if hasattr(options, "items") else map(parse_assignment, options)
     chosen = nest(dict(pairs))
@@ -96,13 +107,15 @@ def search(
     layers = [read_toml(Path(config)) if config is not None else {}, chosen]
     workshop = Workshop(Plugins(), objects)
     settings = workshop.settings(plugin, preset, layers)
+    if workers is not None:
+        settings = workshop.settings(plugin, preset, [*layers, {"executor": with_workers(settings.executor, workers)}])
     settings.storage = anchored(settings.storage)
     parts = workshop.assemble(settings)
     check_search_device(settings, parts)
-    if settings.pruner:
-        make_pruner(settings.pruner)  # a wrong one is told before there is a run folder
+    choose_executor(workshop, settings, parts)  # one that does not fit is told before there is a run folder
     path = Path(out) if out is not None else new_run_path(Path("runs"), settings.plugin)
-    run = RunFolder.create(path, settings, facts_of(path.name, parts))
+    versions = versions_of(settings, workshop.plugins)
+    run = RunFolder.create(path, settings, {**facts_of(path.name, parts), "versions": versions})
     begun = Search(settings, run, workshop)
     begun.parts = parts
     with run.locked():
@@ -110,12 +123,15 @@ def search(
 
 
 def resume(run: str | Path, *, trials: int | None = None, time: float | None = None,
-           observers: Sequence[Any] = (), **objects: Any) -> SearchResult:  # fmt: skip
+           workers: int | None = None, trial_timeout: float | None = None, trial_memory: float | None = None,
+           force: bool = False, observers: Sequence[Any] = (), **objects: Any) -> SearchResult:  # fmt: skip
     """Go on with a search that was interrupted or killed, or that shall get a larger budget.
 
     Args:
         run: the run folder.
         trials, time: a new budget; default: the one it was begun with.
+        workers, trial_timeout, trial_memory: see :func:`search`; default: as it was begun.
+        force: go on although the version of a plugin is another one now.
         observers: objects with life-cycle hooks.
         objects: parts that were given to :func:`search` as objects, under the same names.
 
@@ -125,13 +141,22 @@ def resume(run: str | Path, *, trials: int | None = None, time: float | None = N
     Raises:
         RunError: no run folder, or one that cannot be resumed; says why.
     """
+    refuse_in_worker()
     found = _open(Path(run), objects)
+    limits = {"trials": trials, "time": time, "trial_timeout": trial_timeout, "trial_memory": trial_memory}
+    changed: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
+    if workers is not None:
+        changed["executor"] = with_workers(found.settings.executor, workers)
+    if changed:
+        found.settings = merge([found.settings.model_dump(), changed])
+    check_versions(found.run, found.settings, found.workshop.plugins, force)
     check_search_device(found.settings, found.parts)
+    choose_executor(found.workshop, found.settings, found.parts)  # before anything is changed
     with found.run.locked():
-        changed = {name: value for name, value in (("trials", trials), ("time", time)) if value is not None}
         if changed:
-            found.settings = merge([found.settings.model_dump(), changed])
             found.run.write_settings(found.settings)
+        if force:
+            note_versions(found.run, found.settings, found.workshop.plugins)
         return drive(found, observers)
 
 
@@ -146,8 +171,10 @@ def open_run(run: str | Path, **objects: Any) -> SearchResult:
         RunError: it is no run folder, or is damaged.
     """
     found = _open(Path(run), objects)
-    for trial in found.store(write=False).load():
+    store = found.store(write=False)
+    for trial in store.load():
         found.history.add(trial)
+    store.close()
     status = found.run.status()
     if status["best"] is not None and status["best"] not in found.history:
         log.warning(

@@ -27,7 +27,16 @@ word               provided by    meaning
 ``programs``       search space   genomes are programs, within ``limits``
 ``program_tasks``  data set       splits are ``nascore_automlzero.tasks.Tasks``
 ``table``          evaluator      looks values up; draws from ``context.seed`` alone
+``rows``           evaluator      has ``rows()``: a measurement of every architecture
 ``policy``         sampler        has ``policy``: a ``nascore_blocks.supernet.policy.Policy``
+``generations``    sampler        has ``breed_generations(judge, rng)``: a trial may stand for whole generations
+``islands``        sampler        has islands to evolve: ``nascore_automlzero.islands.ProgramIslands``
+``rounds``         evaluator      runs rounds of evolution in ``prepare``, on the sampler's islands
+``source``         search space   has ``source(architecture, task)``: the architecture as a Python file
+``morphs``         search space   has ``morph(parent, child, weights, rng)``: the child's weights, same function
+``layer_string``   search space   has ``of_chain``, ``tokens``, ``start()``: strings of layers
+``tree_cells``     search space   has ``of_trees``, ``start()``: cells that are trees of edges
+``inherits``       evaluator      begins with the weights of the candidate's parent
 =================  =============  ===================================================================
 
 A plugin may invent further words; the core only compares them.
@@ -396,6 +405,64 @@ class Evaluator(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a saved state."""
+
+
+# ----------------------------------------------------------------------------------------- pruner
+
+
+class Pruner(ABC):
+    """Decides from a running trial's reports whether it should stop.
+
+    What it knows is rebuilt by :meth:`replay` of the stored trials, in the order in which they were told, so
+    that a resumed search decides as one that was never stopped: a decision may depend on the options, the seed,
+    the told trials and the reports of the running trial, and on nothing else.
+
+    Attributes:
+        task: of the search; set by the core before :meth:`setup`.
+    """
+
+    task: Task | None = None
+    requires: ClassVar[frozenset[str]] = frozenset()
+    provides: ClassVar[frozenset[str]] = frozenset()
+
+    def setup(self, space: SearchSpace | None, objectives: Sequence[Objective], seed: int) -> None:
+        """Called once, before anything else.
+
+        Args:
+            space: of the search; None where it is not known.
+            objectives: of the search; the first leads.
+            seed: of the search.
+        """
+        self.space = space
+        self.objectives = tuple(objectives)
+        self.seed = seed
+
+    @abstractmethod
+    def go_on(self, number: int, step: int, metrics: Mapping[str, float], candidate: Candidate | None) -> bool:
+        """Take a report of a running trial; False when it should stop.
+
+        Args:
+            number: of the trial.
+            step: as reported, usually an epoch from 1 on.
+            metrics: the values at this step.
+            candidate: what is judged; None where it is not known.
+        """
+
+    def finish(self, trial: Trial) -> None:
+        """Take a trial that is over, whatever its status, with all its reports."""
+
+    def metrics(self, number: int) -> Mapping[str, float]:
+        """Numbers to be kept among the metrics of a running trial, such as the end that was predicted."""
+        return {}
+
+    def replay(self, trial: Trial) -> None:
+        """Take a stored trial again, after a resume: by default its reports, then its end.
+
+        A pruner that learns from :meth:`finish` alone overrides this, and spares itself the decisions.
+        """
+        for step, metrics in trial.reports:
+            self.go_on(trial.number, step, metrics, trial.candidate)
+        self.finish(trial)
 
 
 # ------------------------------------------------------------------------------------- cost model

@@ -14,18 +14,19 @@ from nascore.checkpoint import write_atomically
 from nascore.contracts import Task
 from nascore.display import headline
 from nascore.errors import NascoreError, RunError, SearchFailedError, SpaceError
+from nascore.executors import choose_executor
 from nascore.history import TrialHistory
 from nascore.judge import Judge
 from nascore.lifecycle import Lifecycle
 from nascore.loop import TrialLoop
-from nascore.pruning import Pruning, make_pruner
+from nascore.pruning import Pruning
 from nascore.records import Direction, Objective, Status
 from nascore.result import SearchResult
 from nascore.store import SpaceName, TrialStore, open_storage
 from nascore.tracking import Tracker, resolve_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from nascore.contracts import SearchSpace, Splits
@@ -147,12 +148,17 @@ class Search:
         """Take over the artifacts of the stored trials; what a killed trial left behind goes."""
         self._kept = self.run.keep_artifacts(set(self.stored))
 
-    def drop_artifacts(self, trial: Trial) -> None:
-        """Delete the artifacts that need not be kept now that ``trial`` is told."""
+    def drop_artifacts(self, trial: Trial, needed: Collection[int] = ()) -> None:
+        """Delete the artifacts that need not be kept now that ``trial`` is told.
+
+        Args:
+            trial: just told.
+            needed: numbers of trials whose artifacts stay: those in flight inherit from them.
+        """
         if self.settings.keep == "all":
             return
         # While a resumed search replays its stored trials, the artifacts of those to come stay.
-        gone = {n for n in self._kept | {trial.number} if n in self.history} - self.front_numbers()
+        gone = {n for n in self._kept | {trial.number} if n in self.history} - self.front_numbers() - set(needed)
         for number in gone:
             shutil.rmtree(self.run.artifacts(number), ignore_errors=True)
         self._kept = (self._kept | {trial.number}) - gone
@@ -204,13 +210,14 @@ def drive(search: Search, observers: Sequence[Any]) -> SearchResult:
         SearchFailedError: no trial is complete.
         RunError: the storage or the run folder cannot be written, or the stored trials do not fit.
     """
+    executor = choose_executor(search.workshop, search.settings, search.parts)
     tracker = _tracker(search)
-    executor = search.workshop.executor(search.settings)
     loop = TrialLoop(
         search, search.store(write=True), executor, _lifecycle(search, observers, tracker), _pruning(search)
     )
-    executor.start(search.settings.model_dump(), Judge(search.parts, search.settings.device, search.run, loop.reported))
+    judge = Judge(search.parts, search.settings.device, search.run, loop.reported, search.workshop.objects)
     try:
+        executor.start(search.settings.model_dump(), judge)
         with _torch_ready(search):
             result = _run(search, loop)
     except NascoreError as error:
@@ -219,6 +226,7 @@ def drive(search: Search, observers: Sequence[Any]) -> SearchResult:
         raise
     finally:
         executor.close()
+        loop.store.close()
         if tracker is not None:
             tracker.close()
     if result.state == "failed":
@@ -262,7 +270,8 @@ def _lifecycle(search: Search, observers: Sequence[Any], tracker: Tracker | None
 
 
 def _pruning(search: Search) -> Pruning | None:
-    return Pruning(make_pruner(search.settings.pruner), search.objectives[0]) if search.settings.pruner else None
+    pruner = search.parts.pruner
+    return Pruning(pruner, *search.objectives, space=search.parts.space, seed=search.seed) if pruner else None
 
 
 def _why_nothing(search: Search) -> str:

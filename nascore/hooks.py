@@ -85,6 +85,8 @@ class Benchmark:
         score: the metric of a measurement that an incumbent is judged by, and no sampler sees; empty: the
             objective itself.
         seconds: the metric with the simulated seconds of an evaluation; empty: none.
+        reference_point: objective -> the worst value that counts, for the hypervolume of a front; one that is left
+            out: the worst of the table. Several objectives need an evaluator that provides ``rows``.
         reference: name -> {evaluations: mean score}, numbers of others to be shown beside.
         paper: where it comes from.
         note: what a user must know.
@@ -99,6 +101,7 @@ class Benchmark:
     objective: str = ""
     score: str = ""
     seconds: str = ""
+    reference_point: Mapping[str, float] = field(default_factory=dict)
     reference: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     paper: str = ""
     note: str = ""
@@ -155,6 +158,14 @@ class PartHooks:
 
         Returns:
             Records whose factory makes a :class:`nascore.contracts.Executor`.
+        """
+
+    @hookspec
+    def nascore_pruners(self) -> Sequence[Component]:  # type: ignore[empty-body]  # a specification
+        """Pruners: rules that stop a trial early. Optuna's are there without a plugin.
+
+        Returns:
+            Records whose factory makes a :class:`nascore.contracts.Pruner`.
         """
 
     @hookspec

@@ -54,14 +54,29 @@ class WorkContext(Context):
 
 
 class Judge:
-    """Judges jobs; knows nothing of the loop, so it can run in a worker as well."""
+    """Judges jobs; knows nothing of the loop, so it can run in a worker as well.
 
-    def __init__(self, parts: Parts, device: str, run: RunFolder, on_report: OnReport) -> None:
+    Attributes:
+        folder: the run folder.
+        on_report: takes the reports of running trials; an executor calls it with those of its workers.
+        objects: parts that were given as Python objects, by table.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        device: str,
+        run: RunFolder,
+        on_report: OnReport,
+        objects: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.folder = run.path.absolute()
+        self.on_report = on_report
+        self.objects = dict(objects or {})
         self._parts = parts
         self._data = parts.data.for_search()
         self._device = device
         self._run = run
-        self._on_report = on_report
         needed = {constraint.name for constraint in parts.constraints}
         models = sorted(parts.costs.values(), key=lambda model: not model.cheap)
         self._before = [m for m in models if m.cheap or needed & set(m.metrics)]
@@ -75,7 +90,7 @@ class Judge:
         """
         started = time.time()
         clock = time.perf_counter()
-        context = WorkContext(job.number, job.seed, self._device, self._data, self._run, self._on_report)
+        context = WorkContext(job.number, job.seed, self._device, self._data, self._run, self.on_report)
         costs: dict[str, Cost] = {}
         try:
             with isolated_random(job.seed):

@@ -4,9 +4,13 @@
 
     prepare -> ask -> known? reuse : judge -> store -> tell -> checkpoint -> hooks
 
-A resumed search runs the same loop: a trial that is stored already is told without being judged
-again, after the sampler has proposed it once more. So whatever is newer than the last checkpoint is
-replayed, and a search with no usable checkpoint at all replays everything.
+A resumed search asks and tells again in the recorded order (:mod:`nascore.order`): a trial that is stored
+is told without being judged again, after the sampler has proposed it once more. So whatever is newer than
+the last checkpoint is replayed, and a search with no usable checkpoint at all replays everything. What was
+asked for and never told goes to the executor first.
+
+Checkpoints are for one trial at a time. A search with several in flight is replayed from its beginning: a
+sampler need not be able to save what it has proposed and not been told, and nothing else changes there.
 """
 
 from __future__ import annotations
@@ -14,17 +18,18 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nascore.contracts import Evaluator, Job, View
 from nascore.errors import PluginError, RunError
 from nascore.judge import WorkContext
 from nascore.limits import Limits
+from nascore.order import Budgets, Order, events
 from nascore.seeding import derive_seed, isolated_random
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from nascore.contracts import Executor
     from nascore.driver import Search
@@ -35,6 +40,14 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 2.0
 """A checkpoint of cheap state at most this often; what lies between is replayed from the storage."""
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A trial that was asked for and is not told: what was proposed, and how many had been told then."""
+
+    candidate: Candidate
+    told_at_ask: int
 
 
 class TrialLoop:
@@ -71,7 +84,10 @@ class TrialLoop:
         self._saved = self._started
         self._known: dict[Any, int] = {}
         self._has_rounds = type(search.parts.evaluator).prepare is not Evaluator.prepare
+        self._open: dict[int, _Open] = {}
+        self._backlog: deque[int] = deque()  # asked for in an earlier session, and not told
         self._in_flight = 0
+        self._budgets = Budgets(search.run.checkpoints.folder)
         settings = search.settings
         self._limits = Limits(search.parts, settings.device, search.run, settings.seed)
 
@@ -82,7 +98,7 @@ class TrialLoop:
 
     # ------------------------------------------------------------------ the loop
 
-    def run(self, stored: Iterable[Trial]) -> str:
+    def run(self, stored: Sequence[Trial]) -> str:
         """Ask, judge and tell until the budget ends or nothing is left to propose.
 
         Args:
@@ -91,45 +107,69 @@ class TrialLoop:
         Returns:
             Why it ended.
         """
-        replay = deque(stored)
+        self._replay(stored)
         while True:
-            ended = self._budget_ended()
-            while not ended and self._in_flight < self.executor.capacity:
-                candidate = self._ask()
-                if candidate is None:
-                    ended = "" if self._in_flight else "the sampler has nothing more to propose"
-                    break
-                trial = replay.popleft() if replay else self._reuse(candidate)
-                if trial is not None:
-                    self._finish(trial, candidate)
-                else:
-                    self._submit(candidate)
-                ended = self._budget_ended()
-            if not self._in_flight:
-                if ended:
-                    return ended
-                continue
-            trial = self.executor.wait()
-            self._in_flight -= 1
-            self._finish(trial, trial.candidate)
+            ended = self._submit_what_fits()
+            if self._in_flight:
+                trial = self.executor.wait()
+                self._in_flight -= 1
+                self._finish(self.pruning.noted(trial) if self.pruning else trial)
+            elif ended:
+                return ended
 
-    def _budget_ended(self) -> str:
-        settings = self.search.settings
-        if settings.trials is not None and self.asked >= settings.trials:
-            return f"all {settings.trials} trials are done"
-        if settings.time is not None and self.wall_seconds >= settings.time:
-            return f"the {settings.time:g} seconds are used up"
+    def _submit_what_fits(self) -> str:
+        """Keep the executor busy; why nothing more is submitted, or an empty string."""
+        while self._in_flight < self.executor.capacity:
+            ended = self._time_is_up() or ("" if self._backlog else self._trials_are_done())
+            if ended:
+                return ended
+            if self._backlog:
+                self._submit(self._backlog.popleft())
+                continue
+            number = self.asked
+            candidate = self._ask(self.search.settings.trials)
+            if candidate is None:
+                return "the sampler has nothing more to propose" if not self._in_flight else ""
+            reused = self._reuse(number, candidate)
+            if reused is not None:
+                self._finish(reused)
+            else:
+                self._submit(number)
         return ""
 
-    def _ask(self) -> Candidate | None:
+    def _trials_are_done(self) -> str:
+        trials = self.search.settings.trials
+        return f"all {trials} trials are done" if trials is not None and self.asked >= trials else ""
+
+    def _time_is_up(self) -> str:
+        limit = self.search.settings.time
+        return f"the {limit:g} seconds are used up" if limit is not None and self.wall_seconds >= limit else ""
+
+    def _replay(self, stored: Sequence[Trial]) -> None:
+        """Ask and tell as it was done before; trials that never ended wait for the executor.
+
+        Raises:
+            RunError: the sampler proposes something else than it did.
+        """
+        trials = self.search.settings.trials
+        for event in events(stored, self.store.orders, len(self.history), self.asked):
+            if not isinstance(event, int):
+                self._finish(event)
+            elif self._ask(self._budgets.at(event, trials)) is None:
+                raise RunError(_not_the_same(event))
+        self._backlog.extend(self._open)
+        self._budgets.change(self.asked, trials)
+
+    def _ask(self, trials: int | None) -> Candidate | None:
         number = self.asked
         self._prepare(number)
         rng = random.Random(derive_seed(self.search.settings.seed, "ask", number))
-        candidate = self.parts.sampler.ask(View(number, rng, self.history, self.search.settings.trials, self._limits))
+        candidate = self.parts.sampler.ask(View(number, rng, self.history, trials, self._limits))
         if candidate is None:
             self._prepared = -1  # the next ask, perhaps after a resume, lets the evaluator say again that it is done
         else:
             self.asked += 1
+            self._open[number] = _Open(candidate, len(self.history))
         return candidate
 
     def _prepare(self, number: int) -> None:
@@ -148,37 +188,39 @@ class TrialLoop:
                 self.lifecycle.emit("round_finished", search=self.search, number=number, round=done)
                 self.save()
 
-    def _reuse(self, candidate: Candidate) -> Trial | None:
+    def _reuse(self, number: int, candidate: Candidate) -> Trial | None:
         """The measurement of an equal architecture, where the evaluator is deterministic."""
         if not self.parts.evaluator.deterministic:
             return None
-        number = self._known.get(_identity(candidate))
-        if number is None:
+        known = self._known.get(_identity(candidate))
+        if known is None:
             return None
-        earlier = self.history[number]
+        earlier = self.history[known]
         return replace(
-            earlier, number=self.asked - 1, candidate=candidate, reused=number, started=time.time(), wall_seconds=0.0,
+            earlier, number=number, candidate=candidate, reused=known, started=time.time(), wall_seconds=0.0,
             metrics={**earlier.metrics, **candidate.metrics},
         )  # fmt: skip
 
-    def _submit(self, candidate: Candidate) -> None:
-        number = self.asked - 1
+    def _submit(self, number: int) -> None:
+        candidate = self._open[number].candidate
+        if self.pruning is not None:
+            self.pruning.begin(number, candidate)
         self.lifecycle.emit("trial_started", search=self.search, number=number, candidate=candidate)
         self.executor.submit(Job(number, candidate, derive_seed(self.search.settings.seed, "trial", number)))
         self._in_flight += 1
 
-    def _finish(self, trial: Trial, candidate: Candidate) -> None:
+    def _finish(self, trial: Trial) -> None:
         """Store the trial unless it comes from the storage, and tell everyone."""
+        asked = self._open.pop(trial.number, None)
         stored = trial.number in self.search.stored
-        if stored and trial.architecture.key != candidate.architecture.key:
-            raise RunError(
-                f"Trial {trial.number} in the storage is not what the sampler proposes now: a plugin, an option or "
-                "the data changed since. Go on with the versions that began the search, or start a new one."
-            )
+        if asked is None or (stored and trial.architecture.key != asked.candidate.architecture.key):
+            raise RunError(_not_the_same(trial.number))
         if not stored:
-            self.store.record(trial)
+            in_flight = tuple((number, other.told_at_ask) for number, other in sorted(self._open.items()))
+            self.store.record(trial, Order(asked.told_at_ask, in_flight))
         self.tell(trial)
-        self.search.drop_artifacts(trial)
+        parents = {other.candidate.parent for other in self._open.values() if other.candidate.parent is not None}
+        self.search.drop_artifacts(trial, parents)
         if not stored:
             self.lifecycle.emit("trial_finished", search=self.search, trial=trial)
         if time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
@@ -208,6 +250,12 @@ class TrialLoop:
 
     def save(self) -> None:
         """Write a checkpoint of everything that changes beside the trials."""
+        if self.executor.capacity == 1 and not self._open and not self.store.orders:
+            self._save_state()
+        self.search.run.write_status(wall_seconds=self.wall_seconds)
+        self._saved = time.monotonic()
+
+    def _save_state(self) -> None:
         state = {
             "asked": self.asked,
             "rounds": self._rounds,
@@ -219,8 +267,6 @@ class TrialLoop:
             self.search.run.checkpoints.save(len(self.history), state)
         except TypeError as error:
             raise PluginError(f"The state of the sampler or the evaluator cannot be saved. {error}") from error
-        self.search.run.write_status(wall_seconds=self.wall_seconds)
-        self._saved = time.monotonic()
 
     def restore(self, stored: list[Trial], warn: Any) -> list[Trial]:
         """Go back to the newest usable checkpoint.
@@ -232,6 +278,8 @@ class TrialLoop:
         Returns:
             The stored trials that are newer than the checkpoint, to be replayed.
         """
+        if self.store.orders:  # trials were parallel: the state of the sampler is replayed from the beginning
+            return stored
         for told, state, problem in self.search.run.checkpoints.load():
             if state is None or told > len(stored):
                 warn(problem or f"the checkpoint after trial {told} is newer than the storage")
@@ -247,3 +295,10 @@ class TrialLoop:
 
 def _identity(candidate: Candidate) -> Any:
     return candidate.architecture.key, tuple(sorted(candidate.fidelity.items()))
+
+
+def _not_the_same(number: int) -> str:
+    return (
+        f"Trial {number} in the storage is not what the sampler proposes now: a plugin, an option or "
+        "the data changed since. Go on with the versions that began the search, or start a new one."
+    )

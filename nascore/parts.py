@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from nascore import capabilities
 from nascore.capabilities import Chosen
-from nascore.contracts import CostModel, Dataset, Evaluator, Executor, Sampler, SearchSpace, Splits
+from nascore.contracts import CostModel, Dataset, Evaluator, Executor, Pruner, Sampler, SearchSpace, Splits
 from nascore.decisions import FunctionSpace
 from nascore.errors import PluginError, RunError, SettingsError, SpaceError, UsageError, nearest
+from nascore.executors import BUILT_IN
 from nascore.hooks import Method
 from nascore.options import make
 from nascore.plugins import KINDS, Plugins, resolve
+from nascore.pruning import make_pruner, optuna_pruners
 from nascore.records import Direction, Objective
 from nascore.settings import PART_TABLES, SearchSettings, merge, nest, parse_constraint
 
@@ -33,6 +35,7 @@ _HOOK = {
     "evaluator": ("evaluators", Evaluator),
     "data": ("datasets", Dataset),
     "executor": ("executors", Executor),
+    "pruner": ("pruners", Pruner),
     "cost": ("cost_models", CostModel),
 }
 """Table of the settings -> hook of the plugins, and contract."""
@@ -49,6 +52,8 @@ class Parts:
     costs: dict[str, CostModel]
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...]
+    pruner: Pruner | None = None
+    """Not set up: :class:`nascore.pruning.Pruning` does that."""
 
 
 @dataclass
@@ -120,13 +125,13 @@ class Workshop:
 
     def _locate(self, table: str, use: str) -> tuple[str, Any, tuple[Any, ...]]:
         """Find what ``use`` means: full address, factory or object, positional arguments."""
-        if table == "executor" and use == "serial":
-            from nascore.executors import Serial
-
-            return use, Serial, ()
         hook = _HOOK[table][0]
+        if table == "executor" and use in BUILT_IN:
+            return use, resolve(BUILT_IN[use]), ()
+        if table == "pruner" and self._is_optunas(use):
+            return use, None, ()
         if table == "executor" and not self.plugins.parts(hook):
-            raise PluginError(f"There is no executor {use!r}; no plugin offers one. Allowed: serial.")
+            raise PluginError(f"There is no executor {use!r}; {nearest(use, BUILT_IN)}. No plugin offers one.")
         head, _, tail = use.partition(":")
         if ".py:" in use or use.endswith(".py"):
             path, _, name = use.rpartition(":")
@@ -152,6 +157,18 @@ class Workshop:
         address, record = self.plugins.find(hook, use)
         return address, resolve(record.factory), ()  # type: ignore[union-attr] # no method here
 
+    def _is_optunas(self, name: str) -> bool:
+        """Is the pruner of this name one that Optuna brings?
+
+        Raises:
+            SettingsError: it is no address, and no plugin has it either; names them all.
+        """
+        brought = optuna_pruners()
+        known = [address.rpartition(":")[2] for address in self.plugins.parts("pruners")]
+        if ":" not in name and not name.endswith(".py") and name not in brought and name not in known:
+            raise SettingsError(f"There is no pruner {name!r}; {nearest(name, [*brought, *known])}.")
+        return name in brought
+
     @staticmethod
     def _importable(module: str) -> bool:
         import importlib.util
@@ -174,6 +191,7 @@ class Workshop:
         sampler = self.part("sampler", settings.sampler)
         evaluator = self.part("evaluator", settings.evaluator)
         dataset = self.part("data", settings.data)
+        pruner = make_pruner(settings.pruner, self) if settings.pruner else None
         constraints = tuple(parse_constraint(text) for text in settings.constraints)
         costs = self._costs(settings, [c.name for c in constraints], evaluator)
         capabilities.check(
@@ -183,6 +201,7 @@ class Workshop:
                 Chosen("evaluator", settings.evaluator.get("use", type(evaluator).__name__), evaluator),
                 Chosen("data set", settings.data.get("use", type(dataset).__name__), dataset),
                 *(Chosen("cost model", address, cost) for address, cost in costs.items()),
+                *([Chosen("pruner", settings.pruner.get("use", type(pruner).__name__), pruner)] if pruner else []),
             ],
             self.providers,
         )
@@ -191,9 +210,11 @@ class Workshop:
         data = dataset.load(settings.seed)
         space.setup(data.task)
         evaluator.setup(space, data.for_search())
+        if pruner is not None:
+            pruner.task = data.task
         sampler.constraints = constraints
         sampler.setup(space, objectives, settings.seed)
-        return Parts(space, sampler, evaluator, data, costs, objectives, constraints)
+        return Parts(space, sampler, evaluator, data, costs, objectives, constraints, pruner)
 
     def space(self, settings: SearchSettings, task: Task) -> SearchSpace:
         """Make the search space alone, set up for the task."""
@@ -215,7 +236,7 @@ class Workshop:
         """Make one part.
 
         Args:
-            table: ``space``, ``sampler``, ``evaluator``, ``data``, ``executor`` or ``cost``.
+            table: ``space``, ``sampler``, ``evaluator``, ``data``, ``executor``, ``pruner`` (a plugin's) or ``cost``.
             settings: its address under ``use``, and its options.
 
         Raises:

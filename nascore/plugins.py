@@ -34,6 +34,7 @@ KINDS = {
     "cost_models": "cost model",
     "datasets": "data set",
     "executors": "executor",
+    "pruners": "pruner",
     "methods": "method",
     "benchmarks": "benchmark",
 }

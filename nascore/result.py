@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from nascore.errors import NascoreError, RunError
+from nascore.pareto import hypervolume, worst
+from nascore.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +65,29 @@ class SearchResult:
     def pareto_front(self) -> tuple[Trial, ...]:
         """The trials that no other one dominates."""
         return self.history.pareto_front
+
+    @property
+    def reference_point(self) -> dict[str, float]:
+        """What :attr:`hypervolume` is counted from: of each objective the worst value seen; empty with one objective.
+
+        It moves while a search goes on, and differs from search to search; to compare searches, count them all
+        from one point with :func:`nascore.pareto.hypervolume`.
+        """
+        objectives = self.history.objectives
+        if len(objectives) == 1:
+            return {}
+        seen = [self.history.values(trial) for trial in self.history if trial.status is Status.COMPLETE]
+        values = worst(seen, [objective.direction for objective in objectives])
+        return {o.name: value for o, value in zip(objectives, values, strict=True) if not math.isnan(value)}
+
+    @property
+    def hypervolume(self) -> float | None:
+        """Of the Pareto front, over :attr:`reference_point`; None with one objective, or without complete trials."""
+        objectives, reference = self.history.objectives, self.reference_point
+        if len(reference) < max(2, len(objectives)):
+            return None
+        front = [self.history.values(trial) for trial in self.pareto_front]
+        return hypervolume(front, list(reference.values()), [objective.direction for objective in objectives])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -165,6 +191,8 @@ class SearchResult:
             "best": best.summary() if best else None,
             "pareto_front": [trial.summary() for trial in self.pareto_front],
         }
+        if len(self.history.objectives) > 1:
+            out["hypervolume"] = {"value": self.hypervolume, "reference_point": self.reference_point}
         if history:
             out["trials"] = [_row(trial) for trial in self.history]
         return out

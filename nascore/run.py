@@ -3,7 +3,7 @@
 ::
 
     search.toml    the fully resolved settings
-    run.json       what was known at the start: study, space, objectives, task
+    run.json       what was known at the start: study, space, objectives, task, versions of the plugins
     trials         the storage file (Optuna's journal)
     state/         checkpoints, and status.json
     artifacts/     a folder a trial, for the trials whose artifacts are kept
@@ -58,7 +58,7 @@ class RunFolder:
             why = error.strerror or str(error)
             raise RunError(f"Cannot make the run folder {path}: {why}. --out names another.") from error
         run = cls(path)
-        write_atomically(path / "run.json", json.dumps(dict(facts), indent=2).encode())
+        run.write_facts(facts)
         run.write_settings(settings)  # last: it is what makes a folder a run
         return run
 
@@ -89,6 +89,10 @@ class RunFolder:
     def write_settings(self, settings: SearchSettings) -> None:
         """Replace ``search.toml``."""
         write_atomically(self.path / "search.toml", to_toml(settings).encode())
+
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
+        """Replace ``run.json``."""
+        write_atomically(self.path / "run.json", json.dumps(dict(facts), indent=2).encode())
 
     def facts(self) -> dict[str, Any]:
         """What was known when the search began: study, space, objectives, task.

@@ -46,6 +46,8 @@ class SearchSettings(BaseModel):
         constraints: such as ``params<=50k``.
         trials: budget in trials; None: time ends the search.
         time: budget in seconds of wall time; None: trials end the search.
+        trial_timeout: seconds after which a trial that is not done FAILs; None: no limit.
+        trial_memory: MiB of memory above which the process of a trial is ended and the trial FAILs; None: no limit.
         seed: names all random numbers of the search.
         device: a torch device.
         threads: torch threads an evaluation may use; 1 is the fastest for tiny networks.
@@ -71,6 +73,8 @@ class SearchSettings(BaseModel):
     constraints: list[str] = Field(default_factory=list)
     trials: int | None = Field(default=None, ge=1)
     time: float | None = Field(default=None, gt=0)
+    trial_timeout: float | None = Field(default=None, gt=0)
+    trial_memory: float | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0)
     device: str = "cpu"
     threads: int = Field(default=1, ge=1, le=1024)

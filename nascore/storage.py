@@ -40,6 +40,10 @@ def open_storage(url: str, folder: Path, mend: bool = True) -> optuna.storages.B
     try:
         if kind == JOURNAL:
             return _open_journal(Path(rest) if rest else folder / "trials", mend, shared=bool(rest))
+        if "://" in url and not url.startswith("sqlite"):
+            # A connection that a restart of the server broke is noticed before it is used.
+            server = optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+            return optuna.storages.get_storage(server)
         return optuna.storages.get_storage(url)
     except RunError:
         raise
@@ -130,6 +134,12 @@ def _last_line(file: BinaryIO, end: int) -> bytes:
         file.seek(start)
         tail = file.read(end - start)
     return tail[:-1].rpartition(b"\n")[2]
+
+
+def is_server(storage: Any) -> bool:
+    """Is this a database server, which may be restarted? SQLite is a file."""
+    engine = getattr(getattr(storage, "_backend", None), "engine", None)
+    return engine is not None and engine.dialect.name != "sqlite"
 
 
 def where_is(storage: Any) -> Any:

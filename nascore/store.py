@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import logging
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nascore.decisions import DecisionSpace
 from nascore.errors import RunError
+from nascore.order import Order
 from nascore.records import Architecture, Candidate, Cost, Status, Trial
-from nascore.storage import open_storage, readable, where_is
+from nascore.storage import is_server, open_storage, readable, where_is
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,9 +26,14 @@ if TYPE_CHECKING:
     from nascore.decisions import Decision
     from nascore.records import Constraint, Objective
 
+log = logging.getLogger("nascore")
+
 __all__ = ["SpaceName", "TrialStore", "open_storage"]
 
 _RECORD = "nascore"
+
+PATIENCE_SECONDS = 60.0
+"""A database server that is restarted is waited for so long."""
 
 
 class SpaceName(NamedTuple):
@@ -35,7 +43,12 @@ class SpaceName(NamedTuple):
 
 
 class TrialStore:
-    """The trials of one search."""
+    """The trials of one search.
+
+    Attributes:
+        orders: of the trials that were not asked for right before they were told, by number; see
+            :mod:`nascore.order`. Filled by :meth:`load` and :meth:`record`.
+    """
 
     def __init__(
         self,
@@ -66,6 +79,7 @@ class TrialStore:
         self._space = space
         self._objectives = tuple(objectives)
         self._constraints = tuple(constraints)
+        self.orders: dict[int, Order] = {}
         self._distributions: dict[Decision, Any] = {}
         directions: list[Any] = [objective.direction.value for objective in objectives]
         with _quiet(optuna), readable(where_is(storage)):
@@ -90,25 +104,57 @@ class TrialStore:
             frozen = self.study.get_trials(deepcopy=False)
         return [self._thaw(trial) for trial in frozen if _RECORD in trial.user_attrs]
 
-    def record(self, trial: Trial) -> None:
+    def close(self) -> None:
+        """Give the connections of a database back; the next use opens new ones."""
+        engine = getattr(getattr(self.study._storage, "_backend", None), "engine", None)
+        if engine is not None:
+            self.study._storage.remove_session()
+            engine.dispose()
+
+    def record(self, trial: Trial, order: Order | None = None) -> None:
         """Store a trial durably, in one write.
+
+        Args:
+            trial: just judged.
+            order: where it stands among asks and tells; None: it was asked for right before it is told.
 
         Raises:
             RunError: the storage cannot be written (a full disk, a lost server), or the trial holds
                 what Optuna does not store (an objective that is NaN, a number of numpy's).
         """
+        if order == Order(trial.number):
+            order = None
         try:
-            self.study.add_trial(self.freeze(trial))
+            self._add(self.freeze(trial, order), trial.number)
         except (OSError, ValueError, TypeError, self._optuna.exceptions.StorageInternalError) as error:
             why = error.strerror or error if isinstance(error, OSError) else error
             raise RunError(
                 f"Cannot store trial {trial.number}: {why}. All earlier trials are safe; "
                 "mend that, then `nascore resume` goes on."
             ) from error
+        if order is not None:
+            self.orders[trial.number] = order
+
+    def _add(self, frozen: optuna.trial.FrozenTrial, number: int) -> None:
+        """Write it; to a server that is not there just now a little later, and once only."""
+        deadline = time.monotonic() + (PATIENCE_SECONDS if is_server(self.study._storage) else 0.0)
+        lost = False  # the server may have stored what it did not answer
+        while True:
+            try:
+                if not lost or number not in {trial.number for trial in self.load()}:
+                    self.study.add_trial(frozen)
+                return
+            except (RunError, self._optuna.exceptions.StorageInternalError):  # noqa: PERF203 - it is a retry
+                if time.monotonic() >= deadline:
+                    raise
+                if not lost:
+                    log.warning("The storage does not answer; it is tried again for %g s.", PATIENCE_SECONDS)
+                lost = True
+                time.sleep(0.5)
 
     # --------------------------------------------------------------- Optuna's form and ours
 
-    def freeze(self, trial: Trial) -> optuna.trial.FrozenTrial:
+    def freeze(self, trial: Trial, order: Order | None = None) -> optuna.trial.FrozenTrial:
         """The trial in Optuna's form: decisions as parameters, the rest as one user attribute."""
         states = self._optuna.trial.TrialState
         complete = trial.status is Status.COMPLETE
@@ -125,7 +171,7 @@ class TrialStore:
             datetime_complete=datetime.datetime.fromtimestamp(trial.started + trial.wall_seconds),
             params=params,
             distributions=distributions,
-            user_attrs={_RECORD: self._to_record(trial, with_genome=not exact)},
+            user_attrs={_RECORD: self._to_record(trial, with_genome=not exact) | _order_to_record(order)},
             system_attrs={"constraints": list(trial.violations.values())} if trial.violations else {},
             intermediate_values={step: metrics[first] for step, metrics in trial.reports if first in metrics},
         )
@@ -181,6 +227,8 @@ class TrialStore:
             _check_record(record)
             genome = record.get("genome", dict(frozen.params))
             architecture = Architecture(self._space.name, genome, record["key"])
+            if "told_at_ask" in record:
+                self.orders[record["number"]] = _order_from_record(record)
             return Trial(
                 number=record["number"],
                 candidate=Candidate(
@@ -203,6 +251,20 @@ class TrialStore:
             raise RunError(f"The record of trial {frozen.number} in the storage is damaged: {error!r}.") from error
 
 
+def _order_to_record(order: Order | None) -> dict[str, Any]:
+    if order is None:
+        return {}
+    return {"told_at_ask": order.told_at_ask, "in_flight": [list(pair) for pair in order.in_flight]}
+
+
+def _order_from_record(record: dict[str, Any]) -> Order:
+    in_flight = tuple((number, told) for number, told in record.get("in_flight", ()))
+    for value in (record["told_at_ask"], *(value for pair in in_flight for value in pair)):
+        if type(value) is not int or value < 0:
+            raise TypeError(f"told_at_ask and in_flight should hold counts, not {value!r}")
+    return Order(record["told_at_ask"], in_flight)
+
+
 @contextlib.contextmanager
 def _quiet(optuna: Any) -> Iterator[None]:
     """Without Optuna's own lines about studies it creates or loads."""
@@ -218,6 +280,7 @@ _NUMBER = (int, float)
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "number": int, "seed": int, "parent": int, "reused": int, "started": _NUMBER, "wall_seconds": _NUMBER,
     "status": str, "key": str, "origin": str, "reason": str, "artifacts": dict, "costs": dict, "reports": list,
+    "told_at_ask": int, "in_flight": list,
 }  # fmt: skip
 
 

@@ -6,13 +6,18 @@ Run by ``tox -e alone``; the one argument is a scratch folder.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
 EPOCHS, ROUNDS = ["evaluator.epochs=1"], ["evaluator.rounds=2", "evaluator.steps=2"]
-CHEAP = {"neat": [], "automl-zero": [], **dict.fromkeys(("darts", "enas", "oneshot", "proxylessnas", "snas"), ROUNDS)}
+CHEAP = {
+    "neat": [],
+    "automl-zero": ["sampler.candidates_per_trial=1000"],
+    **dict.fromkeys(("darts", "enas", "oneshot", "proxylessnas", "snas"), ROUNDS),
+}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -44,12 +49,13 @@ def main(scratch: Path) -> None:
     assert before[0]["status"] == "ok", before[0]["error"]
 
     for wheel in sorted(wheels.glob("nascore_*.whl")):
-        name = wheel.name.split("-")[0].removeprefix("nascore_")
+        name = wheel.name.split("-")[0].removeprefix("nascore_").replace("_", "-")
         if name == "blocks":
             continue
-        pip("install", str(wheel))
+        brings = others(name)
+        pip("install", "--find-links", str(wheels), str(wheel))
         found = {plugin["name"]: plugin for plugin in plugins()}
-        assert set(found) == {"blocks", name}, found
+        assert set(found) == {"blocks", name, *brings}, found
         assert found[name]["status"] == "ok", found[name]["error"]
         for method in found[name]["parts"]["methods"]:
             out = scratch / f"run-{method}"
@@ -60,9 +66,16 @@ def main(scratch: Path) -> None:
             )  # fmt: skip
             assert result["counts"]["complete"] > 0, result
             assert result["counts"]["fail"] == 0, result
-        pip("uninstall", "--yes", f"nascore-{name}")
+        pip("uninstall", "--yes", *(f"nascore-{plugin}" for plugin in (name, *brings)))
         assert plugins() == before, f"removing {name} changed something else"
         print(f"{wheel.name}: installed, searched, removed", flush=True)
+
+
+def others(name: str) -> list[str]:
+    """Plugins that a plugin's method takes parts of, and that pip brings with it."""
+    text = (ROOT / "plugins" / name / "pyproject.toml").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^dependencies = .*", text, re.M)
+    return [plugin for plugin in re.findall(r'"nascore-([\w-]+)"', line) if plugin != "blocks"]
 
 
 def run(*command: str, cwd: Path | None = None) -> str:

@@ -19,6 +19,8 @@ CERTAIN = 0.05
     epilog=example(
         "nascore compare --benchmark nasbench201-cifar10 --sampler random --sampler amoebanet --seeds 50",
         'nascore compare --benchmark nasbench201-cifar10 --sampler "amoebanet population_size=50 tournament_size=10"',
+        "nascore compare --benchmark nasbench201-cifar10 --sampler surrogate --sampler optuna:nsgaii "
+        "--objective accuracy --objective latency_ms",
     )
 )
 @click.option("--benchmark", required=True, metavar="NAME", help="The benchmark; `nascore plugins list` shows them.")
@@ -29,6 +31,10 @@ CERTAIN = 0.05
 @click.option(
     "--evaluations", type=click.IntRange(min=1), multiple=True, default=(100,), show_default=True,
     help="A budget; may be given again: all races run to the largest, each is told.",
+)  # fmt: skip
+@click.option(
+    "--objective", "objectives", multiple=True, metavar="NAME",
+    help="What samplers see, if not the benchmark's own; of several the score is the front's hypervolume.",
 )  # fmt: skip
 @click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Races of each sampler.")
 @click.option(
@@ -42,6 +48,7 @@ def compare(
     benchmark: str,
     samplers: tuple[str, ...],
     evaluations: tuple[int, ...],
+    objectives: tuple[str, ...],
     seeds: int,
     seconds: float | None,
     workers: int,
@@ -68,8 +75,8 @@ def compare(
             say(f"{done} of {total} races done")
 
     found = run(
-        benchmark, samplers, evaluations=evaluations, seeds=seeds, seconds=seconds, workers=workers, options=options,
-        told=progress,
+        benchmark, samplers, evaluations=evaluations, seeds=seeds, objectives=objectives, seconds=seconds,
+        workers=workers, options=options, told=progress,
     )  # fmt: skip
     if plot is not None:
         draw(found, plot)
@@ -92,11 +99,13 @@ def _table(found: Comparison, budget: int) -> str:
     for name in order:
         one = summaries[name]
         rows.append([name, f"{one.mean:.5g}", f"{one.half:.2g}", f"{one.std:.2g}", f"{one.rank:.2f}"])
-    for name, values in found.benchmark.reference.items():
+    for name, values in found.reference.items():
         if str(budget) in values:
             rows.append([f"{name} (reference)", f"{values[str(budget)]:.5g}", "", "", ""])
-    score = found.benchmark.score or found.objective.name
-    lines = [f"\n{found.benchmark.name}: {score} of the incumbent after {budget} evaluations", columns(rows, indent=2)]
+    lines = [f"\n{found.benchmark.name}: {found.score.described} after {budget} evaluations", columns(rows, indent=2)]
+    if found.score.reference:
+        pairs = zip(found.score.objectives, found.score.reference, strict=True)
+        lines.insert(1, f"  reference point: {', '.join(f'{o.name} {value:.5g}' for o, value in pairs)}")
     for duel in found.duels(budget):
         better, worse = duel.first, duel.second
         if (duel.difference < 0) == found.maximise:

@@ -89,7 +89,7 @@ def export(
 ) -> None:
     """Write a found network as a file to use elsewhere."""
     from nascore.errors import UsageError, nearest
-    from nascore.export import FORMATS, export_network
+    from nascore.export import FORMATS, export_network, export_source
 
     if form not in FORMATS:
         raise UsageError(f"There is no export format {form!r}; {nearest(form, FORMATS)}.")
@@ -100,22 +100,24 @@ def export(
 
     result = open_run(run)
     trial = result.trial(number)
-    network, origin = _network(result, trial.number, weights)
     path = output if output is not None else _default_path(result, trial.number)
     path.parent.mkdir(parents=True, exist_ok=True)
-    examples = result.examples()
-    files = export_network(
-        network, path, form, task=result.search.task, architecture=trial.architecture, example=examples
-    )
+    space, task, origin, registered = result.search.space, result.search.task, None, None
+    if "source" in space.provides:
+        files = export_source(space, trial.architecture, path, form, task=task)
+    else:
+        network, origin = _network(result, trial.number, weights)
+        examples = result.examples()
+        files = export_network(network, path, form, task=task, architecture=trial.architecture, example=examples)
+        registered = _register(result, files[0], name, network, examples) if name else None
     attach(run, files)
-    registered = _register(result, files[0], name, network, examples) if name else None
     if as_json:
         print_json({
             "trial": trial.number, "weights": origin, "files": [str(file) for file in files],
             **({"registered": vars(registered)} if registered else {}),
         })  # fmt: skip
         return
-    click.echo(f"trial {trial.number}, with the weights of {origin}")
+    click.echo(f"trial {trial.number}" + (f", with the weights of {origin}" if origin else ""))
     for file in files:
         click.echo(shown(file.absolute()))
     if registered:

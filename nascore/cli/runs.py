@@ -68,6 +68,9 @@ def show(run: Path, number: int | None, front: bool, history: bool, as_json: boo
         if front or len(result.history.objectives) > 1:
             click.echo("\nPareto front:")
             click.echo(front_table(result))
+            if result.hypervolume is not None:
+                point = ", ".join(f"{name} {value:.5g}" for name, value in result.reference_point.items())
+                click.echo(f"  hypervolume {result.hypervolume:.5g}, from the worst seen: {point}")
         if history:
             click.echo("\ntrials:")
             click.echo(_table(list(result.history)))

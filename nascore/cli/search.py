@@ -16,9 +16,9 @@ from nascore.cli.common import (
     say,
     show_warnings,
     shown,
-    terminate_like_interrupt,
     type_this,
 )
+from nascore.signals import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from nascore.result import SearchResult
 
 _PARTS = ("space", "sampler", "evaluator", "data", "executor", "pruner")
+
+
+def _limits(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the limits of a trial."""
+    above = click.FloatRange(min=0, min_open=True)
+    memory = click.option("--trial-memory", type=above, metavar="MIB", help="A trial's process that holds more fails.")
+    timeout = click.option("--trial-timeout", type=above, metavar="SECONDS", help="A trial that takes longer fails.")
+    return timeout(memory(command))
 
 
 @click.command(
@@ -56,7 +64,8 @@ _PARTS = ("space", "sampler", "evaluator", "data", "executor", "pruner")
 @click.option("--threads", type=click.IntRange(min=1), help="Torch threads.")
 @click.option("--pruner", metavar="NAME", help="Stop bad trials early: median, hyperband, ...")
 @click.option("--executor", metavar="PART", help="Where trials run.")
-@click.option("--workers", type=click.IntRange(min=1), help="How many trials run at a time.")
+@click.option("--workers", type=click.IntRange(min=1), help="How many trials run at a time, each in a process.")
+@_limits
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; default runs/<time>-<plugin>."
 )
@@ -76,6 +85,7 @@ def search(
     config: Path | None,
     trials: int | None,
     time: float | None,
+    workers: int | None,
     out: Path | None,
     dry_run: bool,
     quiet: bool,
@@ -88,32 +98,37 @@ def search(
     if dry_run:
         from nascore.cli.preview import preview
 
+        if workers is not None and workers > 1 and "executor.use" not in options:
+            options |= {"executor.use": "processes", "executor.workers": workers}
         preview(plugin, preset, config, options, trials, time, as_json)
         return
     from nascore.api import search as run_search
 
     def work(progress: Progress) -> SearchResult:
         return run_search(
-            plugin, preset=preset, config=config, trials=trials, time=time, options=options, out=out,
+            plugin, preset=preset, config=config, trials=trials, time=time, workers=workers, options=options, out=out,
             observers=[progress],
         )  # fmt: skip
 
-    _run(ctx, work, quiet, as_json)
+    _run(ctx, work, quiet, as_json, shown(out) if out else "RUN")
 
 
 @click.command(epilog=example("nascore resume runs/20260101-120000-amoebanet --trials 200"))
 @run_argument
 @click.option("--trials", type=click.IntRange(min=1), help="A new budget in trials, those done included.")
 @click.option("--time", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="A new budget in seconds.")
+@click.option("--workers", type=click.IntRange(min=1), help="How many trials run at a time from now on.")
+@_limits
+@click.option("--force", is_flag=True, help="Go on although the version of a plugin changed.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 @click.pass_context
-def resume(ctx: click.Context, run: Path, trials: int | None, time: float | None, quiet: bool, as_json: bool) -> None:
+def resume(ctx: click.Context, /, run: Path, quiet: bool, as_json: bool, **given: Any) -> None:
     """Go on with a search that was interrupted or killed, or give it a larger budget."""
     show_warnings()
     from nascore.api import resume as run_resume
 
-    _run(ctx, lambda progress: run_resume(run, trials=trials, time=time, observers=[progress]), quiet, as_json)
+    _run(ctx, lambda progress: run_resume(run, observers=[progress], **given), quiet, as_json, shown(run))
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:
@@ -136,6 +151,8 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
         "costs": list(given["costs"]) or None,
         "objectives": list(given["objectives"]) or None,
         "constraints": list(given["constraints"]) or None,
+        "trial_timeout": given["trial_timeout"],
+        "trial_memory": given["trial_memory"],
         "seed": given["seed"],
         "device": given["device"],
         "threads": given["threads"],
@@ -144,25 +161,22 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
         "experiment": given["experiment"],
     }
     out.update({key: value for key, value in named.items() if value is not None})
-    if given["workers"] is not None:
-        if out.get("executor.use", "serial") != "serial":
-            out["executor.workers"] = given["workers"]
-        elif given["workers"] > 1:
-            say(
-                f"warning: --workers {given['workers']} has no effect: the serial executor has one worker. "
-                "`nascore plugins list` shows installed executors; --executor chooses one."
-            )
     return out
 
 
-def _run(ctx: click.Context, work: Callable[[Progress], SearchResult], quiet: bool, as_json: bool) -> None:
-    """Run a search with its progress shown, then print its result."""
+def _run(ctx: click.Context, work: Callable[[Progress], SearchResult], quiet: bool, as_json: bool, run: str) -> None:
+    """Run a search with its progress shown, then print its result; ``run`` is its folder, as far as it is known."""
     from nascore.errors import SearchFailedError
     from nascore.progress import choose_progress
 
     progress = choose_progress(quiet)
+
+    def ended() -> str:
+        folder = shown(progress.search.run.path) if progress.search is not None else run
+        return f"ended at once; to go on: {type_this('resume', folder)}"
+
     try:
-        with terminate_like_interrupt(), progress:
+        with interruptible(ended), progress:
             result = work(progress)
     except SearchFailedError:
         if as_json and progress.result is not None:

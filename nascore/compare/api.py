@@ -14,11 +14,13 @@ from nascore.compare.statistics import Duel, Summary, duels, summaries
 from nascore.errors import PluginError, UsageError
 from nascore.hooks import Benchmark
 from nascore.plugins import Plugins
-from nascore.records import Direction, Objective
+from nascore.records import Direction
 from nascore.settings import parse_assignment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from nascore.compare.score import Score
 
 CHUNKS_A_WORKER = 4
 """Races are handed out in so many portions: fewer waste the end, more waste starts."""
@@ -30,14 +32,14 @@ class Comparison:
 
     Attributes:
         benchmark: the record.
-        objective: what the samplers saw.
+        score: what the samplers saw, and what they are scored by.
         budgets: numbers of evaluations that are told.
         curves: sampler -> one curve a seed.
         wall_seconds: of all races, on all workers.
     """
 
     benchmark: Benchmark
-    objective: Objective
+    score: Score
     budgets: tuple[int, ...]
     curves: dict[str, list[Curve]] = field(default_factory=dict)
     wall_seconds: float = 0.0
@@ -45,7 +47,13 @@ class Comparison:
     @property
     def maximise(self) -> bool:
         """Is more better?"""
-        return self.objective.direction is Direction.MAXIMIZE
+        objectives = self.score.objectives
+        return len(objectives) > 1 or objectives[0].direction is Direction.MAXIMIZE
+
+    @property
+    def reference(self) -> Mapping[str, Mapping[str, float]]:
+        """The numbers of others; they are of the benchmark's own objective, so with another one there are none."""
+        return self.benchmark.reference if self.score.own else {}
 
     def scores(self, budget: int) -> dict[str, list[float]]:
         """Sampler -> the score of each seed after so many evaluations."""
@@ -61,10 +69,14 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """All of it, the mean curves included."""
+        names = [objective.name for objective in self.score.objectives]
         return {
             "benchmark": self.benchmark.name,
-            "score": self.benchmark.score or self.objective.name,
-            "direction": self.objective.direction.value,
+            "objectives": {o.name: o.direction.value for o in self.score.objectives},
+            "score": self.score.name,
+            "direction": (Direction.MAXIMIZE if self.maximise else Direction.MINIMIZE).value,
+            "reference_point": dict(zip(names, self.score.reference, strict=False)),
+            "exact_hypervolume": self.score.exact or None,
             "wall_seconds": self.wall_seconds,
             "budgets": {
                 str(budget): {
@@ -73,7 +85,7 @@ class Comparison:
                 }
                 for budget in self.budgets
             },
-            "reference": {name: dict(values) for name, values in self.benchmark.reference.items()},
+            "reference": {name: dict(values) for name, values in self.reference.items()},
             "scores": {name: [list(curve.scores) for curve in curves] for name, curves in self.curves.items()},
         }
 
@@ -84,6 +96,7 @@ def compare(
     *,
     evaluations: Sequence[int] = (100,),
     seeds: int = 20,
+    objectives: Sequence[str] = (),
     seconds: float | None = None,
     workers: int = 0,
     options: Mapping[str, Any] | None = None,
@@ -96,6 +109,8 @@ def compare(
         samplers: each an address with options behind it: ``amoebanet population_size=50 tournament_size=10``.
         evaluations: budgets; all races run to the largest one.
         seeds: 0, 1, ... so many races for each sampler, the same for all.
+        objectives: what the samplers see, the first is the primary one; none: the benchmark's own. The score
+            of several is the hypervolume of the front that was found, see :class:`nascore.compare.score.Score`.
         seconds: a budget in the benchmark's simulated seconds, beside the evaluations.
         workers: processes; 0: as many as there are cores.
         options: settings of the benchmark's parts, by table.
@@ -105,7 +120,7 @@ def compare(
         The comparison.
 
     Raises:
-        UsageError: an unknown benchmark, sampler or option; budgets that are not positive.
+        UsageError: an unknown benchmark, objective, sampler or option; budgets that are not positive.
         PluginError: the benchmark's data is a package that is not installed; says which.
     """
     if not samplers or not evaluations or min(evaluations) < 1 or seeds < 1:
@@ -117,13 +132,15 @@ def compare(
     if seconds is not None and not record.seconds:
         raise UsageError(f"The benchmark {record.name!r} has no simulated seconds; give evaluations alone.")
     entries = {text: _settings(plugins, text) for text in samplers}
-    course = Course(record, options)  # here too: what is wrong is told before any process starts
+    course = Course(record, options, objectives)  # here too: what is wrong is told before any process starts
     most = max(evaluations)
     for settings in entries.values():
         course.race(settings, 0, 1)
-    found = Comparison(record, course.objective, tuple(sorted(set(evaluations))))
+    found = Comparison(record, course.score, tuple(sorted(set(evaluations))))
     started = time.perf_counter()
-    found.curves = _races(record, options, entries, seeds, most, seconds, workers or os.cpu_count() or 1, told)
+    found.curves = _races(
+        (record, options, objectives), entries, seeds, most, seconds, workers or os.cpu_count() or 1, told
+    )
     found.wall_seconds = time.perf_counter() - started
     return found
 
@@ -135,8 +152,7 @@ def _settings(plugins: Plugins, text: str) -> dict[str, Any]:
 
 
 def _races(
-    record: Benchmark,
-    options: Mapping[str, Any] | None,
+    course: tuple[Benchmark, Mapping[str, Any] | None, Sequence[str]],
     entries: Mapping[str, Mapping[str, Any]],
     seeds: int,
     evaluations: int,
@@ -149,7 +165,7 @@ def _races(
     curves: dict[str, dict[int, Curve]] = {name: {} for name in entries}
     done = 0
     if workers == 1:
-        _start(record, options)
+        _start(*course)
         finished = ((name, some, _run(entries[name], some, evaluations, seconds)) for name, some in jobs)
         for name, some, races in finished:
             curves[name].update(zip(some, races, strict=True))
@@ -157,7 +173,7 @@ def _races(
             told(done, seeds * len(entries))
     else:
         spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads of torch and MLflow
-        with ProcessPoolExecutor(workers, spawn, _start, (record, options)) as pool:
+        with ProcessPoolExecutor(workers, spawn, _start, course) as pool:
             waiting = {
                 pool.submit(_run, entries[name], some, evaluations, seconds): (name, some) for name, some in jobs
             }
@@ -172,11 +188,11 @@ def _races(
 _course: Course | None = None
 
 
-def _start(record: Benchmark, options: Mapping[str, Any] | None) -> None:
+def _start(record: Benchmark, options: Mapping[str, Any] | None, objectives: Sequence[str]) -> None:
     """Make the benchmark ready, once a process."""
     global _course
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    _course = Course(record, options)
+    _course = Course(record, options, objectives)
 
 
 def _run(sampler: Mapping[str, Any], seeds: range, evaluations: int, seconds: float | None) -> list[Curve]:

@@ -1,4 +1,4 @@
-"""The anytime plot of a comparison: mean score of the incumbent over evaluations, with its 95% interval."""
+"""The anytime plot of a comparison: mean score over evaluations, with its 95% interval."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         if len(table) > 1:
             half = 1.96 * table.std(axis=0, ddof=1) / np.sqrt(len(table))
             axes.fill_between(evaluations, mean - half, mean + half, color=line.get_color(), alpha=0.2, linewidth=0)
-    for number, (name, values) in enumerate(comparison.benchmark.reference.items()):
+    for number, (name, values) in enumerate(comparison.reference.items()):
         points = sorted((int(budget), value) for budget, value in values.items() if int(budget) <= evaluations[-1])
         if points:
             label, marker = f"{name} (reference)", "xovs^D"[number % 6]
@@ -52,7 +52,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     if np.isfinite(worst):
         axes.set_ylim(bottom=worst)  # the first draws are far below, and hide what matters
     axes.set_xlabel("evaluations")
-    axes.set_ylabel(f"{comparison.benchmark.score or comparison.objective.name} of the incumbent")
+    axes.set_ylabel(comparison.score.described)
     axes.set_title(comparison.benchmark.name)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize="small")

@@ -6,20 +6,21 @@ comparison and a search of the same seed see the same trials.
 
 from __future__ import annotations
 
-import contextlib
+import math
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nascore.compare.score import Score
 from nascore.contracts import Context, View
 from nascore.errors import UsageError
 from nascore.history import TrialHistory
 from nascore.parts import Workshop
-from nascore.records import Objective, Status, Trial
+from nascore.records import Trial
 from nascore.seeding import derive_seed, isolated_random
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from nascore.contracts import Evaluator, SearchSpace, Splits
@@ -31,7 +32,7 @@ class Curve:
     """What one race gave.
 
     Attributes:
-        scores: of the incumbent after 1, 2, ... evaluations.
+        scores: after 1, 2, ... evaluations.
         seconds: simulated seconds until then, by the benchmark; empty where it has none.
     """
 
@@ -46,14 +47,17 @@ class Curve:
 class Course:
     """A benchmark made ready in this process: its space and evaluator serve race after race."""
 
-    def __init__(self, benchmark: Benchmark, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, benchmark: Benchmark, options: Mapping[str, Any] | None = None, objectives: Sequence[str] = ()
+    ) -> None:
         """
         Args:
             benchmark: the record.
             options: settings over its own, by table: ``{"evaluator": {"noise": False}}``.
+            objectives: what samplers see; none: the benchmark's own.
 
         Raises:
-            UsageError: its parts do not fit, or a package that it reads is missing.
+            UsageError: an unknown objective, its parts do not fit, or a package that it reads is missing.
         """
         self.benchmark = benchmark
         self.workshop = Workshop()
@@ -67,8 +71,8 @@ class Course:
         self.data: Splits = self.workshop.part("data", {"use": benchmark.data, **tables["data"]}).load(0)
         self.space.setup(self.data.task)
         self.evaluator.setup(self.space, self.data.for_search())
-        name = benchmark.objective or next(iter(self.evaluator.objectives))
-        self.objective = Objective(name, self.evaluator.objectives[name].direction)
+        self._looks_up = "table" in self.evaluator.provides
+        self.score = Score(benchmark, self.evaluator, objectives)
 
     def race(self, sampler: Mapping[str, Any], seed: int, evaluations: int, seconds: float | None = None) -> Curve:
         """Let one sampler search.
@@ -80,15 +84,14 @@ class Course:
             seconds: simulated, at most.
 
         Returns:
-            The curve of its incumbents: the evaluation with the best objective value counts, and its score is
-            the benchmark's (``score``: a metric the sampler does not see, such as a mean over seeds).
+            The curve of its scores, see :class:`nascore.compare.score.Score`.
 
         Raises:
             UsageError: an unknown sampler or option.
         """
         made = self.workshop.part("sampler", sampler)
-        made.setup(self.space, (self.objective,), seed)
-        history = TrialHistory((self.objective,))
+        made.setup(self.space, self.score.objectives, seed)
+        history = TrialHistory(self.score.objectives)
         scores: list[float] = []
         times: list[float] = []
         for number in range(evaluations):
@@ -99,7 +102,7 @@ class Course:
             trial = self._judge(number, candidate, derive_seed(seed, "trial", number))
             history.add(trial)
             made.tell(trial)
-            scores.append(self._score(history.best))
+            scores.append(self.score.of(history, trial, scores[-1] if scores else math.nan))
             if self.benchmark.seconds:
                 times.append((times[-1] if times else 0.0) + trial.metrics[self.benchmark.seconds])
                 if seconds is not None and times[-1] >= seconds:
@@ -108,17 +111,15 @@ class Course:
 
     def _judge(self, number: int, candidate: Any, seed: int) -> Trial:
         """A trial of a candidate. What a table says needs no random numbers but its own seed."""
-        quiet = contextlib.nullcontext() if "table" in self.evaluator.provides else isolated_random(seed)
-        with quiet:
-            found = self.evaluator.evaluate(candidate, _Bare(number, seed, self.data))
-        told = found.objectives, found.costs, {**candidate.metrics, **found.metrics}
+        context = _Bare(number, seed, self.data)
+        if self._looks_up:
+            found = self.evaluator.evaluate(candidate, context)
+        else:
+            with isolated_random(seed):
+                found = self.evaluator.evaluate(candidate, context)
+        metrics = {**candidate.metrics, **found.metrics} if candidate.metrics else found.metrics
+        told = found.objectives, found.costs, metrics
         return Trial(number, candidate, found.status, *told, reason=found.reason, seed=seed)
-
-    def _score(self, best: Trial | None) -> float:
-        if best is None or best.status is not Status.COMPLETE:
-            return float("nan")
-        name = self.benchmark.score
-        return float(best.metrics[name] if name else best.objectives[self.objective.name])
 
 
 class _Bare(Context):

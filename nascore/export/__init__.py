@@ -7,8 +7,9 @@ format is one module with one function, and one line in :data:`FORMATS`.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from nascore.checkpoint import write_atomically
 from nascore.errors import NascoreError, nearest
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from nascore.contracts import Task
+    from nascore.contracts import SearchSpace, Task
     from nascore.records import Architecture
 
 
@@ -47,15 +48,54 @@ def export_network(
     Raises:
         ExportError: an unknown format, or a network that the format cannot hold.
     """
-    if form not in FORMATS:
-        raise ExportError(f"There is no export format {form!r}; {nearest(form, FORMATS)}.")
-    stem = path.stem if path.suffix in FORMATS.values() else path.name  # `net.v2` keeps its `.v2`
-    path = path.with_name(stem + FORMATS[form])
+    path = _named(path, form)
     if form == "py":
         return export_python(network, path, task=task, architecture=architecture, example=example)
     if form == "onnx":
         return export_onnx(network, path, task=task, example=example)
     return export_torch(network, path, task=task, example=example)
+
+
+def export_source(space: SearchSpace, architecture: Architecture, path: Path, form: str, *, task: Task) -> list[Path]:
+    """Write an architecture that is code, not a network, as its space writes it.
+
+    Args:
+        space: provides ``source``.
+        architecture: of the space; checked.
+        path: as in :func:`export_network`.
+        form: ``py``; nothing else holds code.
+        task: what it does.
+
+    Returns:
+        The file that was written, in a list.
+
+    Raises:
+        ExportError: an unknown format, or one for networks.
+        SpaceError: the architecture is not in the space.
+    """
+    path = _named(path, form)
+    if form != "py":
+        raise ExportError(
+            f"What the space {space.name!r} finds is code, not a network, so there is no {form} file of it: "
+            "write it with --format py."
+        )
+    space.check(architecture)
+    writer: Any = space  # `source` is a capability, not in the contract
+    text: str = writer.source(architecture, task)
+    write_atomically(path, text.encode())
+    return [path]
+
+
+def _named(path: Path, form: str) -> Path:
+    """The path with the ending of the format.
+
+    Raises:
+        ExportError: an unknown format.
+    """
+    if form not in FORMATS:
+        raise ExportError(f"There is no export format {form!r}; {nearest(form, FORMATS)}.")
+    stem = path.stem if path.suffix in FORMATS.values() else path.name  # `net.v2` keeps its `.v2`
+    return path.with_name(stem + FORMATS[form])
 
 
 def export_python(

@@ -45,6 +45,10 @@ class Layer:
     values: dict[str, Any]
 
 
+_ASIDE = ("training", "label")
+"""Attributes that do not change what a layer is; pictures name a module by its ``label``."""
+
+
 def is_layer(module: nn.Module) -> bool:
     """Is it a plain layer of ``torch.nn``: neither a container nor somebody's subclass?"""
     kind = type(module)
@@ -112,7 +116,7 @@ def _settings(module: nn.Module) -> dict[str, Any]:
     plain = {
         name: value
         for name, value in vars(module).items()
-        if not name.startswith("_") and name != "training" and isinstance(value, bool | int | float | str | tuple)
+        if not name.startswith("_") and name not in _ASIDE and isinstance(value, bool | int | float | str | tuple)
     }
     shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     return {"repr": module.extra_repr(), "attributes": plain, "shapes": shapes}

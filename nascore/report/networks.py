@@ -7,6 +7,7 @@ attribute ``label`` (text) goes by that; others by their class.
 from __future__ import annotations
 
 import operator
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -152,9 +153,8 @@ def _name(module: nn.Module) -> str:
         inner = [_name(layer) for layer in module if not isinstance(layer, nn.Identity)]
         if 0 < len(inner) <= 4:
             return "\n".join(inner)
-    short = {"BatchNorm2d": "BN", "BatchNorm1d": "BN", "AdaptiveAvgPool2d": "mean over the map", "Linear": "linear"}
     name = type(module).__name__
-    return short.get(name, name)
+    return re.sub("[123]d$", "", name)
 
 
 def _size(value: fx.Node) -> str:

@@ -38,7 +38,7 @@ def test_no_folder_among_the_plugins_lacks_its_pyproject():
 
 @every_plugin
 def test_a_plugin_has_all_its_files(folder):
-    module = folder / "src" / f"nascore_{folder.name}"
+    module = folder / "src" / f"nascore_{folder.name.replace('-', '_')}"
     for path in (folder / "README.md", module / "__init__.py", module / "hooks.py", module / "py.typed"):
         assert path.is_file(), f"{path.relative_to(ROOT)} is missing"
     assert list((folder / "tests").glob("test_*.py")), "it has no tests"
@@ -48,7 +48,7 @@ def test_a_plugin_has_all_its_files(folder):
 @every_plugin
 def test_a_plugin_is_named_announced_and_versioned_alike(folder):
     made = project(folder)
-    module = f"nascore_{folder.name}"
+    module = f"nascore_{folder.name.replace('-', '_')}"
     assert made["project"]["name"] == f"nascore-{folder.name}"
     assert made["project"]["entry-points"]["nascore"] == {folder.name: f"{module}.hooks"}
     assert made["project"]["dynamic"] == ["version"]
@@ -67,7 +67,7 @@ def test_a_plugin_configures_no_tool_of_its_own(folder):
 @every_plugin
 def test_a_plugin_is_covered_by_the_rules_about_imports(folder):
     linter = project(ROOT)["tool"]["importlinter"]
-    module = f"nascore_{folder.name}"
+    module = f"nascore_{folder.name.replace('-', '_')}"
     assert module in linter["root_packages"]
     core = next(c for c in linter["contracts"] if c["source_modules"] == ["nascore"])
     assert module in core["forbidden_modules"]

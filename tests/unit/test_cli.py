@@ -177,10 +177,12 @@ def test_dry_run_works_from_the_description_of_data_that_is_not_here(call):
     assert "The settings are valid, but sizes need the data: No data." in err
 
 
-def test_workers_without_an_executor_are_told_to_have_no_effect(call, tmp_path):
-    status, _, err = call("search", *PARTS, "--trials", "1", "--workers", "4", "--out", tmp_path / "run")
+def test_workers_are_processes(call, tmp_path):
+    status, _, _ = call("search", *PARTS, "--trials", "3", "--workers", "2", "--out", tmp_path / "run")
     assert status == 0
-    assert "--workers 4 has no effect: the serial executor has one worker" in err
+    assert 'use = "processes"\nworkers = 2' in (tmp_path / "run" / "search.toml").read_text()
+    assert call("resume", tmp_path / "run", "--trials", "4", "--workers", "1")[0] == 0
+    assert '[executor]\nuse = "serial"' in (tmp_path / "run" / "search.toml").read_text()
 
 
 # ------------------------------------------------------------------------------ errors, interrupts

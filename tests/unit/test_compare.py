@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import toy_parts
-from bench_parts import Noisy
+from bench_parts import Listed, Noisy
 from click.testing import CliRunner
 from fake_plugins import Workbench
 from scipy import stats
@@ -20,7 +20,9 @@ from nascore.compare.picture import draw
 from nascore.compare.race import Course, Curve
 from nascore.compare.statistics import duels, summaries
 from nascore.errors import PluginError, SettingsError, UsageError
+from nascore.pareto import hypervolume
 from nascore.plugins import Plugins
+from nascore.records import Direction
 
 SMALL = "amoebanet population_size=5 tournament_size=2"
 
@@ -31,8 +33,8 @@ def _bench(tmp_path, monkeypatch):
     bench.announce("bench", "bench_parts")
 
 
-def course(name="letters", **options):
-    return Course(Plugins().find("benchmarks", name)[1], options)
+def course(name="letters", objectives=(), **options):
+    return Course(Plugins().find("benchmarks", name)[1], options, objectives)
 
 
 def test_a_race_sees_the_trials_of_a_search(tmp_path):
@@ -57,6 +59,72 @@ def test_the_score_is_the_truth_of_the_incumbent_and_not_the_best_truth():
 
 def test_simulated_seconds_end_a_race():
     assert course().race({"use": "random:random"}, 0, 60, seconds=9.0).seconds == (2.0, 4.0, 6.0, 8.0, 10.0)
+
+
+TWO = ("accuracy", "size")
+
+
+def test_two_objectives_are_scored_by_the_truth_of_the_front_that_was_seen():
+    two = course("two", objectives=TWO)
+    # size is the share of 'a' and 'b', from the worst, 1; accuracy the share of 'c', from 0.2: the exact front is
+    # size 0 with accuracy 1
+    assert two.score.reference == (0.2, 1.0)
+    assert two.score.exact == pytest.approx(0.8)
+    curve = two.race({"use": "random:random"}, 0, 40)
+    assert 0 <= min(curve.scores) <= max(curve.scores) <= 1.0
+    assert len(set(curve.scores)) > 3
+    clear = course("two", objectives=TWO, evaluator={"noise": 0.0}).race({"use": "random:random"}, 0, 40)
+    assert list(clear.scores) == sorted(clear.scores)
+    assert any(b < a for a, b in zip(curve.scores, curve.scores[1:]))  # noqa: B905 - a lucky one pushed a better one out
+
+
+def test_a_race_of_two_objectives_is_the_search_of_two(tmp_path):
+    sampler = {"use": "amoebanet:amoebanet", "population_size": 5, "tournament_size": 2}
+    two = course("two", objectives=TWO)
+    curve = two.race(sampler, 3, 25)
+    result = nascore.search(
+        sampler=sampler, space=toy_parts.Letters(), evaluator=Listed(), data=toy_parts.NoData(), costs=[],
+        trials=25, seed=3, tracking="off", out=tmp_path / "run", objectives=TWO,
+    )  # fmt: skip
+    front = [(t.metrics["truth"], t.objectives["size"]) for t in result.pareto_front]
+    share = hypervolume(front, (0.2, 1.0), [Direction.MAXIMIZE, Direction.MINIMIZE]) / 0.8
+    assert curve.scores[-1] == pytest.approx(share)
+    assert 0 < share < 1
+
+
+def test_another_objective_has_no_numbers_of_others():
+    found = compare("two", ["random"], objectives=["size"], evaluations=[8], seeds=2, workers=1)
+    assert (found.maximise, dict(found.reference), found.score.name) == (False, {}, "size")
+    assert dict(compare("two", ["random"], evaluations=[8], seeds=2, workers=1).reference) == {"a peer": {"10": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "objectives", "says"),
+    [
+        ("two", ["acuracy"], "accuracy"),
+        ("two", ["size", "size"], "twice"),
+        ("letters", ["accuracy", "loss"], "does not list its table"),
+        ("far", TWO, "better than its reference point"),
+    ],
+)
+def test_objectives_that_cannot_be(benchmark, objectives, says):
+    with pytest.raises(UsageError, match=says):
+        compare(benchmark, ["random"], objectives=objectives, workers=1)
+
+
+def test_the_command_with_two_objectives(tmp_path):
+    words = ["compare", "--benchmark", "two", "--sampler", "random", "--objective", "accuracy", "--objective", "size",
+             "--evaluations", "10", "--seeds", "3", "--workers", "1"]  # fmt: skip
+    done = CliRunner().invoke(cli, [*words, "--plot", str(tmp_path / "p.svg")])
+    assert done.exit_code == 0, done.output
+    assert "two: hypervolume of the front / of the exact one after 10 evaluations" in done.stdout
+    assert "reference point: accuracy 0.2, size 1" in done.stdout
+    assert "a peer" not in done.stdout
+    as_json = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    assert as_json["objectives"] == {"accuracy": "maximize", "size": "minimize"}
+    assert (as_json["score"], as_json["direction"]) == ("hypervolume", "maximize")
+    assert as_json["reference_point"] == {"accuracy": 0.2, "size": 1.0}
+    assert as_json["exact_hypervolume"] == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nascore.contracts import Pruner
 from nascore.errors import SettingsError
+from nascore.parts import Workshop
 from nascore.pruning import Pruning, make_pruner
 from nascore.records import Architecture, Candidate, Direction, Objective, Status, Trial
 
@@ -52,7 +54,7 @@ def run(pruning, number, curve, objective="accuracy"):
 @pytest.mark.parametrize("table", PRUNERS, ids=lambda table: table["use"])
 @pytest.mark.parametrize("direction", list(Direction))
 def test_it_decides_as_plain_optuna(table, direction):
-    study = optuna.create_study(study_name="pruning", direction=direction.value, pruner=make_pruner(table))
+    study = optuna.create_study(study_name="pruning", direction=direction.value, pruner=make_pruner(table).pruner)
     expected = []
     for curve in curves(1):
         asked = study.ask()
@@ -131,3 +133,66 @@ def test_making_one_leaves_optunas_log_level_alone():
     before = optuna.logging.get_verbosity()
     Pruning(make_pruner({"use": "nop"}), UP)
     assert optuna.logging.get_verbosity() == before
+
+
+class Stubborn(Pruner):
+    """Stops a trial at ``limit`` reports, and remembers what it was shown."""
+
+    def __init__(self, limit: int = 2) -> None:
+        self.limit = limit
+        self.shown = []
+        self.over = []
+
+    def go_on(self, number, step, metrics, candidate):
+        self.shown.append((number, step, metrics["accuracy"], candidate and candidate.origin))
+        return step < self.limit
+
+    def finish(self, trial):
+        self.over.append(trial.number)
+
+    def metrics(self, number):
+        return {"shown": float(sum(n == number for n, *_ in self.shown))}
+
+
+def test_a_pruner_of_one_s_own_sees_the_candidate_and_adds_metrics():
+    pruner = Stubborn()
+    pruning = Pruning(pruner, UP, Objective("loss", Direction.MINIMIZE), seed=3)
+    assert (pruner.objectives[0], len(pruner.objectives), pruner.seed) == (UP, 2, 3)
+    pruning.begin(0, Candidate(Architecture("s", {}, "k"), origin="here"))
+    assert pruning.go_on(0, 1, {"accuracy": 0.1})
+    assert not pruning.go_on(0, 2, {"accuracy": 0.2})
+    done = pruning.noted(trial(0, Status.PRUNED, [(1, {"accuracy": 0.1})]))
+    assert done.metrics == {"shown": 2.0}
+    pruning.finish(done)
+    assert pruner.over == [0]
+    pruning.go_on(0, 1, {"accuracy": 0.1})
+    assert [origin for *_, origin in pruner.shown] == ["here", "here", None], "a candidate is forgotten with its trial"
+
+
+def test_a_stored_trial_is_replayed_with_its_candidate():
+    pruner = Stubborn()
+    stored = trial(4, Status.COMPLETE, [(1, {"accuracy": 0.1}), (2, {"accuracy": 0.3})])
+    Pruning(pruner, UP).replay(stored)
+    assert [shown[:3] for shown in pruner.shown] == [(4, 1, 0.1), (4, 2, 0.3)]
+    assert pruner.over == [4]
+
+
+def test_a_pruner_of_one_s_own_is_named_by_its_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from nascore.contracts import Pruner\n\n"
+        "class Mine(Pruner):\n"
+        "    def __init__(self, limit: int = 2) -> None:\n        self.limit = limit\n\n"
+        "    def go_on(self, number, step, metrics, candidate):\n        return step < self.limit\n"
+    )
+    pruner = make_pruner({"use": f"{file}:Mine", "limit": 7})
+    assert pruner.limit == 7
+    with pytest.raises(SettingsError, match=r"pruner\.limt is no option of Mine; did you mean 'limit'"):
+        make_pruner({"use": f"{file}:Mine", "limt": 7})
+
+
+def test_the_names_of_plugins_and_of_optuna_are_told_together():
+    with pytest.raises(
+        SettingsError, match=r"There is no pruner 'medain'; did you mean 'median'\? Allowed: .*hyperband"
+    ):
+        Workshop().settings("", "", [{"pruner": "medain"}])

@@ -85,7 +85,7 @@ def test_crossings_are_taken_out() -> None:
 def test_a_network_is_drawn_with_its_cells_sizes_and_labels() -> None:
     network = Network()
     whole, cell = graphs(network, TASK)
-    assert [node.label for node in cell.nodes] == ["x", "wide <b>", "MaxPool2d", "concat"]
+    assert [node.label for node in cell.nodes] == ["x", "wide <b>", "MaxPool", "concat"]
     assert set(cell.edges) == {(0, 1), (0, 2), (1, 3), (2, 3)}
     assert cell.title == "a cell"
     assert cell.nodes[1].size == "4 x 4 x 4"

@@ -56,6 +56,7 @@ def letters():
 
 
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**9), 10**9)
+spreads = st.floats(0, 1e9).map(abs)  # not -0.0
 words = st.text("abc_é", min_size=1, max_size=4)
 maybe_infinite = st.floats(allow_nan=False)
 
@@ -79,7 +80,7 @@ def trials(draw, space, number=0):
         candidate=Candidate(architecture, draw(maps(numbers)), draw(st.none() | st.integers(0, 5)), draw(words)),
         status=status,
         objectives=objectives | draw(maps(numbers)),
-        costs=draw(maps(st.builds(Cost, numbers, words, numbers, st.integers(1, 9)))),
+        costs=draw(maps(st.builds(Cost, numbers, words, spreads, st.integers(1, 9)))),
         metrics=draw(maps(maybe_infinite)),
         artifacts=draw(maps(words)),
         reports=tuple((step, {"accuracy": draw(numbers)} | draw(maps(maybe_infinite))) for step in range(count)),

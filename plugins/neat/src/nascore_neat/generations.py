@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from abc import abstractmethod
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 class GenerationEvaluator(Evaluator):
     """An evaluator that judges single candidates, and whole generations at once."""
+
+    stateless: ClassVar[bool] = True  # generations are bred in the driver; single candidates may be judged elsewhere
 
     def prepare(self, sampler: Sampler, context: Context) -> Round:
         """Let the sampler breed the generations of its next trial, where its trials stand for generations.
