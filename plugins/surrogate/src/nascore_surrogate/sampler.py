@@ -16,7 +16,8 @@ from nascore.contracts import Sampler
 from nascore.errors import SettingsError
 from nascore.records import Candidate, Direction, Status
 from nascore_surrogate.encoding import Encoding
-from nascore_surrogate.process import START, Process, fit, normal_scores
+from nascore_surrogate.process import START, Process, distances, fit, normal_scores
+from nascore_surrogate.volume import expected_gain, front_of
 
 if TYPE_CHECKING:
     import random
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from nascore.contracts import History, SearchSpace, View
     from nascore.decisions import DecisionSpace
     from nascore.records import Architecture, Objective, Trial
-    from nascore_surrogate.process import Floats
+    from nascore_surrogate.process import Apart, Floats
 
 MOST_POINTS = 400
 """The best and the latest of so many trials are looked at: the cost grows with the cube."""
@@ -37,8 +38,9 @@ TRIES = 50
 class Surrogate(Sampler):
     """Propose what a Gaussian process expects to improve most.
 
-    The first proposals are draws. With several objectives each proposal looks at another weighting of them
-    (ParEGO, Knowles 2006). An architecture that was proposed is not proposed again, unless nothing new is found.
+    The first proposals are draws. With several objectives each has a process of its own, and a proposal is
+    what is expected to add most to the hypervolume of the front, in normal scores.
+    An architecture that was proposed is not proposed again, unless nothing new is found.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"decisions"})
@@ -69,7 +71,7 @@ class Surrogate(Sampler):
         self._encoding = Encoding(self._decisions)
         self._told: list[tuple[Architecture, tuple[float, ...]]] = []
         self._proposed: set[str] = set()
-        self._parameters: Floats = np.array(START)
+        self._parameters: Floats = np.tile(START, (len(objectives), 1))  # (objectives, 5)
         self._learnt_at = 0
 
     def tell(self, trial: Trial) -> None:
@@ -105,34 +107,46 @@ class Surrogate(Sampler):
         return drawn
 
     def _improving(self, view: View) -> tuple[Architecture, float]:
-        """The best candidate within the constraints, and its expected improvement (in normal scores)."""
-        values = self._values(view.rng)
-        kept = self._kept(values)
-        candidates = self._candidates([self._told[i][0] for i in kept], values[kept], view.rng)
-        known = [self._told[index][0] for index in kept]
+        """The best candidate within the constraints, and what it is expected to improve (in normal scores)."""
+        table = np.array([values for _, values in self._told])  # (trials, objectives)
+        kept = self._kept(normal_scores(table).sum(1))
+        table, known = table[kept], [self._told[index][0] for index in kept]
+        candidates = self._candidates(self._parents(known, table, view.rng), view.rng)
         choices, counts = self._encoding.encode([*known, *candidates])
-        scores = normal_scores(values[kept])
-        points = choices[: len(known)], counts[: len(known)]
-        if len(self._told) - self._learnt_at >= self.refit or not self._learnt_at:
-            self._parameters, self._learnt_at = fit(points, scores, self._parameters), len(self._told)
-        process = Process(points, scores, self._parameters)
-        improvement = process.expected_improvement((choices[len(known) :], counts[len(known) :]))
+        old, new = ((choices[part], counts[part]) for part in (slice(len(known)), slice(len(known), None)))
+        improvement = self._improvement(distances(old, old), distances(new, old), normal_scores(table), view.rng)
         order = np.argsort(-improvement, kind="stable")
         ranked = iter([candidates[index] for index in order])
         chosen = view.within(lambda: next(ranked), tries=len(candidates))
         return chosen, float(improvement[next(i for i, one in enumerate(candidates) if one is chosen)])
 
-    def _values(self, rng: random.Random) -> Floats:
-        """One number a told trial, more is better: the objective, or a weighting of their ranks."""
-        table = np.array([values for _, values in self._told])  # (trials, objectives)
+    def _improvement(self, old: Apart, new: Apart, scores: Floats, rng: random.Random) -> Floats:
+        """Expected, of each candidate: of the best value, or of the hypervolume of the front.
+
+        Args:
+            old: distances between the known points.
+            new: of the candidates from them.
+            scores: of the known points, (points, objectives).
+            rng: for the draws that a hypervolume needs.
+        """
+        if len(self._told) - self._learnt_at >= self.refit or not self._learnt_at:
+            fitted = [fit(old, column, start) for column, start in zip(scores.T, self._parameters, strict=True)]
+            self._parameters, self._learnt_at = np.array(fitted), len(self._told)
+        models = [Process(old, column, theta) for column, theta in zip(scores.T, self._parameters, strict=True)]
+        if len(models) == 1:
+            return models[0].expected_improvement(new)
+        means, deviations = (np.stack(each, axis=1) for each in zip(*(m.predict(new) for m in models), strict=True))
+        believed = np.stack([m.predict(old)[0] for m in models], axis=1)  # a lucky value is no point of the front
+        generator = np.random.default_rng(rng.getrandbits(64))
+        return expected_gain(means, deviations, believed, scores.min(0), generator)
+
+    def _parents(self, known: list[Architecture], table: Floats, rng: random.Random) -> list[Architecture]:
+        """The best by value; with several objectives the front, in random order."""
         if table.shape[1] == 1:
-            return table[:, 0]
-        weights = np.array([-math.log(1.0 - rng.random()) for _ in range(table.shape[1])])  # uniform on the simplex
-        weights /= weights.sum()
-        ranks = np.stack([normal_scores(column) for column in table.T], axis=1)
-        losses = weights * (ranks.max(0) - ranks)
-        found: Floats = -(losses.max(1) + 0.05 * losses.sum(1))  # augmented Chebyshev distance to the ideal
-        return found
+            return [known[index] for index in np.argsort(-table[:, 0], kind="stable")[: self.parents]]
+        front = [known[index] for index in front_of(table)]
+        rng.shuffle(front)
+        return front
 
     def _kept(self, values: Floats) -> list[int]:
         if len(values) <= MOST_POINTS:
@@ -141,9 +155,8 @@ class Surrogate(Sampler):
         best = np.argsort(-values, kind="stable")[:half].tolist()
         return sorted({*best, *range(len(values) - half, len(values))})
 
-    def _candidates(self, known: list[Architecture], values: Floats, rng: random.Random) -> list[Architecture]:
+    def _candidates(self, best: list[Architecture], rng: random.Random) -> list[Architecture]:
         """New architectures: mutations of the best, one or two steps, and draws; at least one, old if need be."""
-        best = [known[index] for index in np.argsort(-values, kind="stable")[: self.parents]]
         found: dict[str, Architecture] = {}
         for number in range(self.candidates):
             if number % 2:
