@@ -1,8 +1,10 @@
 from nascore.testing import EvaluatorConformance, SamplerConformance, SearchSpaceConformance
 from nascore_automlzero.evaluator import ProgramTasks
+from nascore_automlzero.islands import ProgramIslands
+from nascore_automlzero.rounds import ProgramRounds
 from nascore_automlzero.sampler import ProgramEvolution
 from nascore_automlzero.space import ProgramSpace
-from nascore_automlzero.tasks import DigitPairs, Regression
+from nascore_automlzero.tasks import ClassPairs, Regression
 
 
 def named(**options):
@@ -37,6 +39,17 @@ class TestFromEmptyPrograms(SamplerConformance):
         return named()
 
 
+class TestIslands(SamplerConformance):
+    of_evaluator = frozenset({"rounds"})
+    seed_matters = False  # the evaluator evolves its programs, and it is not here
+
+    def make(self):
+        return ProgramIslands(population_size=8, tournament_size=3)
+
+    def space(self):
+        return named()
+
+
 class TestTasks(EvaluatorConformance):
     def make(self):
         return ProgramTasks()
@@ -53,4 +66,9 @@ class TestTasksWithACache(TestTasks):
         return ProgramTasks(cache_size=10)
 
     def data(self):
-        return DigitPairs(tasks=2).load(0)
+        return ClassPairs(tasks=2).load(0)
+
+
+class TestRounds(TestTasks):
+    def make(self):
+        return ProgramRounds()

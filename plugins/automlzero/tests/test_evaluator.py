@@ -16,7 +16,7 @@ from nascore_automlzero.evaluator import ProgramSize, ProgramTasks
 from nascore_automlzero.mutation import random_instruction
 from nascore_automlzero.sampler import ProgramEvolution
 from nascore_automlzero.space import ProgramSpace
-from nascore_automlzero.tasks import BINARY, DigitPairs, Regression, Tasks, check_tasks
+from nascore_automlzero.tasks import BINARY, ClassPairs, Regression, Tasks, check_tasks
 
 REGRESSOR = {
     "setup": [["s_constant", 2, 0.1]],
@@ -61,9 +61,9 @@ def test_regression_tasks_follow_their_rule(rule):
     assert not np.array_equal(splits.train.x, splits.test.x)
 
 
-def test_digit_pairs_keep_their_pairs_apart_and_can_be_told_apart():
-    splits = DigitPairs(tasks=15).load(0)
-    dealt = DigitPairs(tasks=15).pairs(0).reshape(-1, 2).tolist()
+def test_pairs_of_digits_keep_their_pairs_apart_and_can_be_told_apart():
+    splits = ClassPairs(tasks=15).load(0)
+    dealt = ClassPairs(tasks=15).pairs(0).reshape(-1, 2).tolist()
     assert sorted(dealt) == sorted(list(pair) for pair in combinations(range(10), 2))
     for part in (splits.train, splits.valid, splits.test):
         check_tasks(part, BINARY)
@@ -73,7 +73,7 @@ def test_digit_pairs_keep_their_pairs_apart_and_can_be_told_apart():
             weights, *_ = np.linalg.lstsq(part.x[t], 2 * part.y[t] - 1, rcond=None)
             correct.append(((part.x_valid[t] @ weights > 0) == part.y_valid[t]).mean())
         assert np.mean(correct) > 0.9
-    assert DigitPairs().load(0).task == DigitPairs().load(0).task != DigitPairs().load(1).task
+    assert ClassPairs().load(0).task == ClassPairs().load(0).task != ClassPairs().load(1).task
 
 
 def test_several_tasks_are_averaged_and_held_out_ones_are_a_metric():
@@ -119,7 +119,7 @@ def test_p5_one_damaged_instruction_is_repaired(seed):
 
 def test_evolution_finds_a_classifier_where_chance_does_not():
     """Neither without selection (a tournament of one) nor without heredity (random search)."""
-    space, _, judge = judged(DigitPairs(tasks=3))
+    space, _, judge = judged(ClassPairs(tasks=3))
     samplers = (ProgramEvolution(), ProgramEvolution(tournament_size=1), ProgramEvolution(population_size=3000))
     found = [evolve(space, judge, sampler, 3000, seed=1).best.objectives["fitness"] for sampler in samplers]
     assert found[0] > 0.9
@@ -127,7 +127,7 @@ def test_evolution_finds_a_classifier_where_chance_does_not():
 
 
 def test_evolution_ends_at_its_goal_and_starts_empty_where_it_should():
-    space, _, judge = judged(DigitPairs(tasks=1))
+    space, _, judge = judged(ClassPairs(tasks=1))
     history = evolve(space, judge, ProgramEvolution(population_size=5, start="empty", goal=0.1), 50)
     assert len(history) == 1
     assert history.best.architecture == space.trivial()
@@ -164,8 +164,8 @@ def test_proposals_keep_a_constraint():
 
 
 def test_retraining_tests_on_held_out_pairs_and_regressions_say_why_not():
-    splits = DigitPairs(tasks=3).load(0)
-    space, evaluator, _ = judged(DigitPairs(tasks=3))
+    splits = ClassPairs(tasks=3).load(0)
+    space, evaluator, _ = judged(ClassPairs(tasks=3))
     measured, weights = evaluator.retrain(space.architecture(REGRESSOR), splits, seed=0)
     assert measured.objectives["test_accuracy"] > 0.8
     assert weights == {}
@@ -209,7 +209,7 @@ def test_labels_of_two_classes_are_0_and_1():
         (lambda: ProgramEvolution(mutate_probability=0.0), "mutate_probability"),
         (lambda: Regression(rule="cubic"), "rule"),
         (lambda: Regression(features=0), "features"),
-        (lambda: DigitPairs(tasks=16), "tasks"),
+        (lambda: ClassPairs(tasks=16), "tasks"),
     ],
 )
 def test_impossible_options_are_named(make, named):
@@ -239,8 +239,9 @@ def test_a_resumed_search_ends_with_the_very_same_trials(tmp_path):
 
     def run(name, trials):
         return nascore.search(
-            "automl-zero", trials=trials, seed=3, out=tmp_path / name, tracking="off",
-            options={"sampler.population_size": 20, "data.tasks": 2},
+            space="automlzero:programs", sampler="automlzero:evolution", evaluator="automlzero:tasks",
+            data="automlzero:pairs", trials=trials, seed=3, out=tmp_path / name, tracking="off",
+            options={"sampler.population_size": 20, "data.tasks": 2, "space.ops": "linear"},
         )  # fmt: skip
 
     whole = run("whole", 120)

@@ -11,17 +11,20 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+"""Nobody calls from C, and a wrapper for that would cost a second compilation of the interpreter."""
+
 
 def compiled(function: F) -> F:
     """Compile ``function`` when it is called first; the machine code is kept on disk where that can be written.
 
     Strict floating point (no ``fastmath``): the same genome gives the same bits in every process.
-    A division by zero gives infinity, as in numpy, and no exception.
+    A division by zero gives infinity, as in numpy, and no exception. Other threads run meanwhile (``nogil``).
     """
     try:
-        return cast("F", numba.njit(cache=True, error_model="numpy")(function))
+        return cast("F", numba.njit(cache=True, **_OPTIONS)(function))
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return cast("F", numba.njit(error_model="numpy")(function))
+        return cast("F", numba.njit(**_OPTIONS)(function))
 
 
 def inlined(function: F) -> F:

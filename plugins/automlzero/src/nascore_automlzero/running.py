@@ -136,7 +136,8 @@ _FILE = '''"""A program that evolution found. It needs NumPy and nothing else.
     program = Program()
     for x, y in examples: program.learn(x, y)
     program.predict(x)
-"""
+
+{note}"""
 
 import numpy as np
 
@@ -146,53 +147,67 @@ uniform, normal = rng.random, rng.standard_normal
 
 
 class Program:
+    """s, v and m are a scalar, a vector of F numbers and a matrix of F x F."""
+
     def __init__(self):
 {setup}
 
-    def predict(self, v0, s0=0.0):
+    def predict(self, features, label=0.0):
 {predict}
 
-    def learn(self, v0, s0):
-        """Learn from the example v0 with the label s0."""
+    def learn(self, features, label):
 {learn}
 '''
 
 
-def source(genome: Genome, features: int, classify: bool = False) -> str:
+def source(genome: Genome, features: int, classify: bool = False, note: str = "") -> str:
     """A program as a short NumPy file; what no prediction depends on is left out.
 
     Args:
         genome: a checked program.
         features: F.
         classify: predictions go through a sigmoid.
+        note: a line for the head of the file, such as where the program comes from.
     """
     parts = live(genome)
     used = {place for body in parts.values() for one in body for place in (written(one), *read(one))}
     shapes = {"s": "np.float64(0)", "v": "np.zeros(F)", "m": "np.zeros((F, F))"}
-    zeros = [f"{_name(place)} = {shapes[place[0]]}" for place in sorted(used | {("s", 1)}) if place not in _GIVEN]
-    lines = {part: [_line(one) for one in body] for part, body in parts.items()}
+    zeros = [f"{_kept(place)} = {shapes[place[0]]}" for place in sorted(used | {("s", 1)}) if place not in _GIVEN]
+    lines = {part: [_line(one, _kept) for one in body] for part, body in parts.items()}
     if any(place in _GIVEN for one in parts["setup"] for place in read(one)):
-        zeros.append("s0, v0 = np.float64(0), np.zeros(F)")
+        zeros.append("label, features = np.float64(0), np.zeros(F)")
     lines["setup"] = zeros + lines["setup"]
     if classify:
-        lines["predict"].append("self.s1 = 1 / (1 + np.exp(-self.s1))")
-    lines["predict"].append("return self.s1")
-    lines["learn"].insert(0, "self.predict(v0)")
+        lines["predict"].append("self.prediction = 1 / (1 + np.exp(-self.prediction))")
+    lines["predict"].append("return self.prediction")
+    lines["learn"].insert(0, "self.predict(features)")
     bodies = {part: "\n".join(f"        {line}" for line in body) for part, body in lines.items()}
-    return _FILE.format(features=features, **bodies)
+    return _FILE.format(features=features, note=f"{note}\n" if note else "", **bodies)
 
 
-_GIVEN = {("s", 0), ("v", 0)}
+def listing(genome: Genome) -> str:
+    """A program as the paper prints it: three short functions, what no prediction depends on left out."""
+    lines = []
+    for part, body in live(genome).items():
+        lines += [f"def {part}():", *(f"  {_line(one, _bare)}" for one in body)] if body else [f"def {part}(): pass"]
+    return "\n".join(lines)
+
+
+_GIVEN = {("s", 0): "label", ("v", 0): "features"}
 """Arguments of the functions; the rest is kept."""
 
 
-def _name(place: tuple[str, int]) -> str:
-    return f"{'' if place in _GIVEN else 'self.'}{place[0]}{place[1]}"
+def _bare(place: tuple[str, int]) -> str:
+    return _GIVEN.get(place) or ("prediction" if place == ("s", 1) else f"{place[0]}{place[1]}")
 
 
-def _line(one: Instruction) -> str:
+def _kept(place: tuple[str, int]) -> str:
+    return _bare(place) if place in _GIVEN else f"self.{_bare(place)}"
+
+
+def _line(one: Instruction, name: Callable[[tuple[str, int]], str]) -> str:
     op = OPS[one[0]]
-    names = dict(zip("ab", map(_name, read(one)), strict=False))
+    names = dict(zip("ab", map(name, read(one)), strict=False))
     numbers = (f"({value!r})" if value < 0 else repr(value) for value in one[2 + len(op.inputs) :])
     constants = dict(zip("cde", numbers, strict=False))
-    return f"{_name(written(one))} = {op.meaning.format(**names, **constants, o=_name(written(one)))}"
+    return f"{name(written(one))} = {op.meaning.format(**names, **constants, o=name(written(one)))}"

@@ -19,6 +19,40 @@ if TYPE_CHECKING:
     from nascore.records import Architecture, Objective, Trial
 
 
+def check_evolution(population_size: int, tournament_size: int, mutate_probability: float, start: str) -> None:
+    """Refuse settings of an evolution that are out of their range.
+
+    Raises:
+        SettingsError: names the setting.
+    """
+    for name, value in (("population_size", population_size), ("tournament_size", tournament_size)):
+        if value < 1:
+            raise SettingsError(f"{name} is {value}; it must be at least 1.")
+    if not 0 < mutate_probability <= 1:
+        raise SettingsError(f"mutate_probability is {mutate_probability}; it must be in (0, 1].")
+    if start not in ("random", "empty"):
+        raise SettingsError(f"start is {start!r}; allowed: random, empty.")
+
+
+def one_objective(objectives: Sequence[Objective]) -> None:
+    """Refuse several objectives.
+
+    Raises:
+        CapabilityError: names them.
+    """
+    if len(objectives) != 1:
+        names = ", ".join(objective.name for objective in objectives)
+        raise CapabilityError(f"This evolution has one objective; got {names}. `amoebanet` takes several.")
+
+
+def reached(history: History, goal: float | None, objective: Objective) -> bool:
+    """Is the best trial as good as the goal?"""
+    best = history.best if goal is not None else None
+    if best is None or goal is None:
+        return False
+    return not objective.direction.better(goal, best.value(objective.name))
+
+
 class ProgramEvolution(Sampler):
     """P programs; then each child is the mutated winner of a tournament, and the oldest dies.
 
@@ -46,13 +80,7 @@ class ProgramEvolution(Sampler):
         start: Literal["random", "empty"] = "random",
         goal: float | None = None,
     ) -> None:
-        for name, value in (("population_size", population_size), ("tournament_size", tournament_size)):
-            if value < 1:
-                raise SettingsError(f"{name} is {value}; it must be at least 1.")
-        if not 0 < mutate_probability <= 1:
-            raise SettingsError(f"mutate_probability is {mutate_probability}; it must be in (0, 1].")
-        if start not in ("random", "empty"):
-            raise SettingsError(f"start is {start!r}; allowed: random, empty.")
+        check_evolution(population_size, tournament_size, mutate_probability, start)
         self.population_size, self.tournament_size = population_size, tournament_size
         self.mutate_probability, self.start, self.goal = mutate_probability, start, goal
         self.population: list[Individual] = []  # oldest first
@@ -64,9 +92,7 @@ class ProgramEvolution(Sampler):
             CapabilityError: several objectives, or a space without an empty program.
         """
         super().setup(space, objectives, seed)
-        if len(self.objectives) != 1:
-            names = ", ".join(objective.name for objective in self.objectives)
-            raise CapabilityError(f"This evolution has one objective; got {names}. `amoebanet` takes several.")
+        one_objective(self.objectives)
         if self.start == "empty" and not hasattr(space, "trivial"):
             raise CapabilityError("sampler.start=empty needs a space with an empty program; set sampler.start=random.")
         self._direction = self.objectives[0].direction
@@ -74,7 +100,7 @@ class ProgramEvolution(Sampler):
     def ask(self, view: View) -> Candidate | None:
         """A first program while the population fills, then a child."""
         rng = view.rng
-        if self._reached(view.history):
+        if reached(view.history, self.goal, self.objectives[0]):
             return None
         if len(self.population) < self.population_size:
             return Candidate(view.within(lambda: self._first(rng)), origin=self.start)
@@ -84,12 +110,6 @@ class ProgramEvolution(Sampler):
         space: Any = self.space  # `mutate` is a capability, not in the contract
         child = view.within(lambda: space.mutate(parent.architecture, rng))
         return Candidate(child, parent=parent.number, origin=f"mutation of {parent.number}")
-
-    def _reached(self, history: History) -> bool:
-        best = history.best if self.goal is not None else None
-        if best is None or self.goal is None:
-            return False
-        return not self._direction.better(self.goal, best.value(self.objectives[0].name))
 
     def _first(self, rng: random.Random) -> Architecture:
         space: Any = self.space

@@ -36,7 +36,7 @@ class ProgramSpace(SearchSpace):
         start: a sampled program is ``random`` (each part of a random length), or ``full`` (of the largest).
     """
 
-    provides: ClassVar[frozenset[str]] = frozenset({"mutate", "programs"})
+    provides: ClassVar[frozenset[str]] = frozenset({"mutate", "programs", "source"})
 
     def __init__(
         self,
@@ -130,4 +130,11 @@ class ProgramSpace(SearchSpace):
         """The program as a short NumPy file, dead instructions left out."""
         from nascore_automlzero.running import source
 
-        return source(cast("Any", architecture.genome), int(np.prod(task.shape)), task.kind == "binary-tasks")
+        note = f"Found on {task.name}; key {architecture.key}."
+        return source(cast("Any", architecture.genome), int(np.prod(task.shape)), task.kind == "binary-tasks", note)
+
+    def listing(self, architecture: Architecture) -> str:
+        """The program as the paper prints it, dead instructions left out."""
+        from nascore_automlzero.running import listing
+
+        return listing(cast("Any", architecture.genome))

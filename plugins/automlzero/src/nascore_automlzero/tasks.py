@@ -114,53 +114,84 @@ class Regression(Dataset):
         return Tasks(x[:, :n], y[:, :n], x[:, n:], y[:, n:])
 
 
-class DigitPairs(Dataset):
-    """Two digits of scikit-learn's scans, to be told apart; projected at random to few features (section 4.1).
+class ClassPairs(Dataset):
+    """Two classes of images, to be told apart; projected at random to few features (section 4.1).
 
-    The 45 pairs are dealt to the splits, so that a program is tested on pairs that the search never saw.
-    Programs learn on the training scans, and are tested on the validation scans; those of the test
-    split on the test scans. Features have mean 0 and deviation 1 on what is learnt from.
+    The 45 pairs of ten classes are dealt to the splits, so that a program is tested on pairs that the search never
+    saw. Programs learn on the training images, and are tested on the validation images; those of the test
+    split on the test images. Features have mean 0 and deviation 1 on what is learnt from.
 
     Args:
         tasks: pairs in each split; in [1, 15].
         features: F, >= 1.
+        images: ``digits``, or ``cifar10`` as the paper has it.
+        examples: to learn from, in each task, at most; 0: all.
+        others: to be tested on, in each task, at most; 0: all.
+        root: the folder where ``cifar10`` lies; by default ``NASCORE_DATA``, or ``~/.cache/nascore``.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"program_tasks"})
 
-    def __init__(self, tasks: int = 10, features: int = 8) -> None:
+    def __init__(
+        self,
+        tasks: int = 10,
+        features: int = 8,
+        images: Literal["digits", "cifar10"] = "digits",
+        examples: int = 0,
+        others: int = 0,
+        root: str = "",
+    ) -> None:
         _at_least_one(tasks=tasks, features=features)
         if tasks > 15:
             raise SettingsError(f"tasks is {tasks}; there are 45 pairs for three splits, so at most 15.")
-        self.tasks, self.features = tasks, features
+        if images not in ("digits", "cifar10"):
+            raise SettingsError(f"images is {images!r}; allowed: digits, cifar10.")
+        if examples < 0 or others < 0:
+            raise SettingsError(f"examples is {examples} and others {others}; at least 1 each, or 0 for all there are.")
+        self.tasks, self.features, self.images, self.root = tasks, features, images, root
+        self.most = (examples or None, others or None)
 
     def load(self, seed: int) -> Splits:
         """Three sets of pairs; see :meth:`Dataset.load`."""
-        from nascore_blocks.data.digits import Digits
-
-        digits = Digits().load(seed)
-        scans = [(split.inputs.flatten(1).double().numpy(), split.labels.numpy())
-                 for split in (digits.train, digits.valid, digits.test)]  # fmt: skip
+        images = self._images(seed)
         rng = np.random.default_rng(derive_seed(seed, "projections"))
         parts = []
         for dealt, tested in zip(self.pairs(seed), (1, 1, 2), strict=True):
-            made = [self._pair(pair, scans[0], scans[tested], rng) for pair in dealt]
+            made = [self._pair(pair, images[0], images[tested], rng) for pair in dealt]
             sizes = [min(len(one[slot]) for one in made) for slot in range(4)]
             parts.append(Tasks(*(np.stack([one[slot][: sizes[slot]] for one in made]) for slot in range(4))))
-        return _splits("digit-pairs", BINARY, self.features, parts)
+        return _splits(f"{self.images}-pairs", BINARY, self.features, parts)
+
+    def outline(self) -> tuple[Task, int]:
+        """What is known without the images: a task's examples are those of two of the ten classes, at most."""
+        published = {"digits": 216, "cifar10": 9000}[self.images]
+        task = Task(f"{self.images}-pairs", (self.features,), 1, kind=BINARY)
+        return task, min(published, self.most[0] or published)
+
+    def _images(self, seed: int) -> list[tuple[Any, Any]]:
+        """Pixels (images, numbers) and labels (images,) of train, valid and test."""
+        from nascore_blocks.data import CIFAR10, Digits
+
+        source: Dataset = Digits() if self.images == "digits" else CIFAR10(self.root)
+        splits = source.load(seed)
+        return [
+            (split.inputs.flatten(1).numpy(), split.labels.numpy())
+            for split in (splits.train, splits.valid, splits.test)
+        ]
 
     def pairs(self, seed: int) -> npt.NDArray[np.int64]:
-        """The digits of each task, (3, tasks, 2): those of train, valid and test. No pair is there twice."""
+        """The classes of each task, (3, tasks, 2): those of train, valid and test. No pair is there twice."""
         rng = np.random.default_rng(derive_seed(seed, "pairs"))
         every = rng.permutation(np.array(list(combinations(range(10), 2))))
         return every[: 3 * self.tasks].reshape(3, self.tasks, 2)
 
     def _pair(self, pair: Any, learnt: Any, tested: Any, rng: np.random.Generator) -> list[Floats]:
-        projection = rng.standard_normal((64, self.features)) / 8
+        numbers = learnt[0].shape[1]
+        projection = rng.standard_normal((numbers, self.features)) / np.sqrt(numbers)
         out: list[Floats] = []
-        for inputs, labels in (learnt, tested):
-            members = rng.permutation(np.flatnonzero(np.isin(labels, pair)))
-            out += [inputs[members] @ projection, (labels[members] == pair[1]).astype(np.float64)]
+        for (inputs, labels), most in zip((learnt, tested), self.most, strict=True):
+            members = rng.permutation(np.flatnonzero(np.isin(labels, pair)))[:most]
+            out += [inputs[members].astype(np.float64) @ projection, (labels[members] == pair[1]).astype(np.float64)]
         mean, std = out[0].mean(axis=0), out[0].std(axis=0)
         return [(out[0] - mean) / std, out[1], (out[2] - mean) / std, out[3]]
 
