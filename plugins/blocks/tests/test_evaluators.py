@@ -149,6 +149,6 @@ def test_the_options_are_those_of_the_recipe() -> None:
     options = {p.name: p.default for p in inspect.signature(Train).parameters.values()}
     recipe = {field.name: field.default for field in dataclasses.fields(Recipe)}
     assert {name: default for name, default in options.items() if name in recipe} == recipe
-    assert set(options) - set(recipe) == {"save_weights"}
+    assert set(options) - set(recipe) == {"save_weights", "resolution", "channels", "cells"}
     given: dict[str, Any] = {"epochs": 3, "optimizer": "sgd", "drop_path": 0.2, "cutout": 4, "auxiliary_weight": 0.4}
     assert Train(**given).recipe == Recipe(**given)

@@ -10,6 +10,7 @@ import gc
 import math
 import statistics
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
@@ -24,7 +25,7 @@ from nascore_blocks.liveness import activation_peak
 from nascore_blocks.threads import pinned_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from nascore.contracts import Context, SearchSpace, Task
     from nascore.records import Architecture
@@ -40,7 +41,7 @@ class Params(CostModel):
 
     def estimate(self, space: SearchSpace, architecture: Architecture, context: Context) -> Mapping[str, Cost]:
         """See :meth:`CostModel.estimate`."""
-        return {"params": Cost(_on_skeleton(count_params, space, architecture, context.task), "")}
+        return {"params": Cost(on_skeleton(count_params, space, architecture, context.task), "")}
 
 
 class Macs(CostModel):
@@ -56,7 +57,7 @@ class Macs(CostModel):
 
     def estimate(self, space: SearchSpace, architecture: Architecture, context: Context) -> Mapping[str, Cost]:
         """See :meth:`CostModel.estimate`."""
-        return {"macs": Cost(_on_skeleton(count_macs, space, architecture, context.task), "")}
+        return {"macs": Cost(on_skeleton(count_macs, space, architecture, context.task), "")}
 
 
 class Memory(CostModel):
@@ -74,7 +75,7 @@ class Memory(CostModel):
 
     def estimate(self, space: SearchSpace, architecture: Architecture, context: Context) -> Mapping[str, Cost]:
         """See :meth:`CostModel.estimate`."""
-        peak = _on_skeleton(peak_bytes, space, architecture, context.task)
+        peak = on_skeleton(peak_bytes, space, architecture, context.task)
         return {"memory_mib": Cost(peak / 2**20, "MiB")}
 
 
@@ -122,33 +123,24 @@ class Latency(CostModel):
 
     def estimate(self, space: SearchSpace, architecture: Architecture, context: Context) -> Mapping[str, Cost]:
         """See :meth:`CostModel.estimate`."""
-        device = torch.device(context.device)
-        with isolated_random(0), pinned_threads(self.threads):
-            network = space.build(architecture, context.task).to(device).eval()
-            inputs = torch.zeros(self.batch_size, *context.task.shape, device=device)  # tokens too have a zero
-            with torch.inference_mode():
-                times = self._measure(lambda: network(inputs), device)
+        with at_inference(space, architecture, context, self.batch_size, self.threads) as (network, inputs):
+            times = self._measure(self.runner(network, inputs, context.task), inputs.device)
         return {"latency_ms": Cost(statistics.median(times), "ms", statistics.stdev(times), len(times))}
+
+    def runner(self, network: nn.Module, inputs: torch.Tensor, task: Task) -> Callable[[], object]:
+        """What is timed: one run of the network on the inputs. Another runtime overrides this."""
+        return lambda: network(inputs)
 
     def _measure(self, run: Callable[[], object], device: torch.device) -> list[float]:
         """Durations in milliseconds."""
         for _ in range(self.warm_up):
             run()
-        _synchronize(device)
-        collecting = gc.isenabled()
-        gc.disable()  # a collection in the middle of a run is not the network's time
-        try:
-            times: list[float] = []
-            end = time.perf_counter() + self.max_seconds
-            while len(times) < self.repeats or (time.perf_counter() < end and not self._narrow(times)):
-                start = time.perf_counter()
-                run()
-                _synchronize(device)
-                times.append(1e3 * (time.perf_counter() - start))
-            return times
-        finally:
-            if collecting:
-                gc.enable()
+        end = time.perf_counter() + self.max_seconds
+        return timed(
+            run,
+            device,
+            lambda times: len(times) < self.repeats or (time.perf_counter() < end and not self._narrow(times)),
+        )
 
     def _narrow(self, times: list[float]) -> bool:
         """Is the median known well? Its 95% interval is 1.57 IQR / sqrt(n) (McGill et al. 1978, section 7)."""
@@ -156,6 +148,51 @@ class Latency(CostModel):
             return False
         low, middle, high = statistics.quantiles(times, n=4)
         return 1.57 * (high - low) / math.sqrt(len(times)) <= self.tolerance * middle
+
+
+@contextmanager
+def at_inference(
+    space: SearchSpace, architecture: Architecture, context: Context, batch_size: int, threads: int
+) -> Iterator[tuple[nn.Module, torch.Tensor]]:
+    """The network, untrained, in evaluation mode on the device of the context, and a batch of zeros for it.
+
+    Inside, torch infers, uses ``threads`` threads (0: its own number) and draws from a random stream apart.
+    """
+    with isolated_random(0), pinned_threads(threads):
+        network: nn.Module = space.build(architecture, context.task).to(context.device).eval()
+        inputs = torch.zeros(batch_size, *context.task.shape, device=context.device)  # tokens too have a zero
+        with torch.inference_mode():
+            yield network, inputs
+
+
+def timed(
+    run: Callable[[], object],
+    device: torch.device,
+    more: Callable[[list[float]], bool],
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:
+    """Durations of runs, one by one, in milliseconds.
+
+    Args:
+        run: what is timed; it may be asynchronous, the device is waited for.
+        device: that it runs on.
+        more: given the durations so far, is another run wanted?
+        clock: gives seconds.
+    """
+    times: list[float] = []
+    synchronize(device)  # what was begun before is not the first run's time
+    collecting = gc.isenabled()
+    gc.disable()  # a collection in the middle of a run is not the network's time
+    try:
+        while more(times):
+            start = clock()
+            run()
+            synchronize(device)
+            times.append(1e3 * (clock() - start))
+    finally:
+        if collecting:
+            gc.enable()
+    return times
 
 
 def count_params(network: nn.Module, inputs: torch.Tensor) -> int:
@@ -180,10 +217,15 @@ def peak_bytes(network: nn.Module, inputs: torch.Tensor) -> int:
     return peak + sum(held.values())
 
 
-def _on_skeleton(
+def on_skeleton(
     count: Callable[[nn.Module, torch.Tensor], _Result], space: SearchSpace, architecture: Architecture, task: Task
 ) -> _Result:
-    """Count on a network of the meta device, or of the CPU where that fails."""
+    """Count on a network of the meta device, or of the CPU where that fails.
+
+    Args:
+        count: takes the network, in evaluation mode, and one input for it.
+        space, architecture, task: say which network.
+    """
     with isolated_random(0), torch.no_grad():  # a cost draws nothing from the trial's random stream
         try:
             return count(_skeleton(space, architecture, task), torch.empty(1, *task.shape, device="meta"))
@@ -208,7 +250,8 @@ def _held(network: nn.Module) -> list[torch.Tensor]:
     return [*network.parameters(), *network.buffers()]
 
 
-def _synchronize(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

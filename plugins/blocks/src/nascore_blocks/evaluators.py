@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from safetensors.torch import save_file
 
@@ -12,25 +13,50 @@ from nascore.errors import SettingsError
 from nascore.records import Direction, Measurement, Metric, Status
 from nascore.seeding import isolated_random
 from nascore_blocks.data.splits import Joined, as_split
+from nascore_blocks.proxies import Reduction, divided
 from nascore_blocks.recipe import Recipe
 from nascore_blocks.training import Outcome, evaluate, train
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import torch
 
     from nascore.contracts import Context, SearchSpace, Splits, Task
     from nascore.records import Architecture, Candidate
+    from nascore_blocks.data.splits import Split
     from nascore_blocks.training import Report
 
 WEIGHTS = "weights.safetensors"
 
 
+def _bare(network: torch.nn.Module) -> torch.nn.Module:
+    return network
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a candidate is trained for.
+
+    Attributes:
+        task: that its network is built for.
+        train: to learn from.
+        valid: to be judged on.
+        dress: network -> what is trained in its place, its weights being those of the network.
+    """
+
+    task: Task
+    train: Split
+    valid: Split
+    dress: Callable[[torch.nn.Module], torch.nn.Module] = _bare
+
+
 class Train(Evaluator):
     """Train each candidate from scratch and validate it.
 
-    A candidate's fidelity may override ``epochs`` and ``data_fraction``.
+    A candidate's fidelity may override ``epochs``, ``data_fraction``, ``resolution``, ``channels`` and ``cells``.
+    The last three make a smaller network or task than the one that is searched for: such weights are not kept, and
+    ``retrain`` ignores them.
 
     Args:
         epochs: passes over the training split.
@@ -53,6 +79,9 @@ class Train(Evaluator):
         cutout: side in pixels of a random square set to 0; 0 for none.
         mixed_precision: half precision on CUDA devices.
         save_weights: keep the trained weights in the trial's folder.
+        resolution: a proxy: average the images down to this height and width in pixels; 0 leaves them.
+        channels: a proxy: the option ``channels`` of the space, smaller than it is there; 0 leaves it.
+        cells: a proxy: the option ``cells`` of the space, smaller than it is there; 0 leaves it.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"module", "labels"})
@@ -61,6 +90,8 @@ class Train(Evaluator):
         "accuracy": Metric("", Direction.MAXIMIZE),
         "loss": Metric("nats", Direction.MINIMIZE),
     }
+    artifact: ClassVar[str] = "weights"
+    """Name of the trained weights among a trial's artifacts."""
 
     def __init__(
         self,
@@ -83,6 +114,9 @@ class Train(Evaluator):
         cutout: int = 0,
         mixed_precision: bool = False,
         save_weights: bool = True,
+        resolution: int = 0,
+        channels: int = 0,
+        cells: int = 0,
     ) -> None:
         self.recipe = Recipe(
             epochs=epochs,
@@ -105,6 +139,7 @@ class Train(Evaluator):
             mixed_precision=mixed_precision,
         )
         self.save_weights = save_weights
+        self.reduction = Reduction(resolution, channels, cells)
 
     def setup(self, space: SearchSpace, data: Splits) -> None:
         """See :meth:`Evaluator.setup`.
@@ -122,21 +157,25 @@ class Train(Evaluator):
             SettingsError: the candidate's fidelity names something else, or a bad value.
             TrainingError: the loss is not finite, or the network does not fit the data.
         """
-        recipe = self.recipe.at(candidate.fidelity)
-        network = self.space.build(candidate.architecture, context.task)
+        of_recipe, of_reduction = divided(candidate.fidelity)
+        recipe, reduction = self.recipe.at(of_recipe), self.reduction.at(of_reduction)
+        splits = self.read(context.data.train), self.read(context.data.valid)
+        task, (train_split, valid_split) = reduction.data(context.task, *splits)
+        lesson = self.lesson(task, train_split, valid_split, context.seed)
+        network = reduction.space(self.space, candidate.architecture).build(candidate.architecture, lesson.task)
         outcome = train(
-            network,
-            as_split(context.data.train),
+            lesson.dress(network),
+            lesson.train,
             recipe,
             seed=context.seed,
             device=context.device,
-            valid=as_split(context.data.valid),
+            valid=lesson.valid,
             report=lambda epoch, metrics: context.report(epoch, **metrics),
         )
         artifacts = {}
-        if self.save_weights and not outcome.pruned:
-            save_file(weights(network), context.folder() / WEIGHTS)
-            artifacts["weights"] = WEIGHTS
+        if self.save_weights and not outcome.pruned and not reduction:
+            artifacts[self.artifact] = f"{self.artifact}.safetensors"
+            save_file(weights(network), context.folder() / artifacts[self.artifact])
         return Measurement(
             Status.PRUNED if outcome.pruned else Status.COMPLETE,
             objectives={name: outcome.metrics[name] for name in self.objectives},
@@ -144,6 +183,21 @@ class Train(Evaluator):
             artifacts=artifacts,
             reason=f"stopped after epoch {outcome.epochs} of {recipe.epochs}" if outcome.pruned else "",
         )
+
+    def read(self, data: Any) -> Split:
+        """A split of the data set as it is learnt from; another kind of evaluator may hide the labels."""
+        return as_split(data)
+
+    def lesson(self, task: Task, train: Split, valid: Split, seed: int) -> Lesson:
+        """What candidates are trained for: here, the task itself.
+
+        Args:
+            task: of the search, its images as small as a proxy makes them.
+            train: to learn from, as :meth:`read`.
+            valid: to be judged on, as :meth:`read`.
+            seed: of the trial.
+        """
+        return Lesson(task, train, valid)
 
     def retrain(
         self,

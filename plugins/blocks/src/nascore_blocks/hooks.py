@@ -4,10 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nascore.hooks import Component, hookimpl
+from nascore.hooks import Component, Method, hookimpl
 
 if TYPE_CHECKING:
     from nascore.driver import Search
+
+
+_SCREENED_QUICK = {
+    "trials": 30,
+    "sampler.pool": 16,
+    "space.blocks": 2,
+    "space.cells": 1,
+    "space.channels": 4,
+    "space.reductions": 1,
+    "evaluator.epochs": 4,
+    "evaluator.batch_size": 96,
+    "evaluator.learning_rate": 0.02,
+}
+_SCREENED_PAPER = {
+    "data": "blocks:cifar10",
+    "trials": 100,
+    "sampler.pool": 100,
+    "space.blocks": 5,
+    "space.cells": 3,
+    "space.channels": 24,
+    "evaluator.epochs": 25,
+    "evaluator.batch_size": 128,
+    "evaluator.optimizer": "sgd",
+    "evaluator.learning_rate": 0.024,
+    "evaluator.weight_decay": 5e-4,
+    "evaluator.flip": True,
+    "evaluator.crop": 4,
+}
 
 
 @hookimpl
@@ -63,6 +91,11 @@ def nascore_search_spaces() -> list[Component]:
             paper="arXiv:1711.00436",
         ),
         Component(
+            "listed",
+            "decisions and their options, written down in the settings; for a table of your own",
+            "nascore_blocks.table:ListedSpace",
+        ),
+        Component(
             "recurrent",
             "recurrent cells for language modelling: highway nodes, each with a predecessor and an activation",
             "nascore_blocks.recurrent:RecurrentSpace",
@@ -77,10 +110,60 @@ def nascore_evaluators() -> list[Component]:
     return [
         Component("train", "train each network from scratch, validate it", "nascore_blocks.evaluators:Train"),
         Component(
+            "zero-cost",
+            "score an untrained network: synflow, naswot, jacob_cov, snip, grad_norm or params",
+            "nascore_blocks.zerocost:ZeroCost",
+            paper="arXiv:2101.08134",
+        ),
+        Component(
+            "table",
+            "your own table of architectures and metrics, looked up: CSV, Parquet or npz",
+            "nascore_blocks.table:Table",
+        ),
+        Component(
+            "inherit",
+            "go on from the parent's weights, transformed; validate",
+            "nascore_blocks.inherit:Inherit",
+            paper="arXiv:1707.04873",
+        ),
+        Component(
             "supernet",
             "train one supernet in rounds, judge a network by the weights it shares",
             "nascore_blocks.weight_sharing:SharedWeights",
         ),
+    ]
+
+
+@hookimpl
+def nascore_samplers() -> list[Component]:
+    """Two-step search."""
+    return [
+        Component(
+            "screened",
+            "the best of a random pool by a score that needs no training",
+            "nascore_blocks.screening:Screened",
+            paper="arXiv:2101.08134",
+        )
+    ]
+
+
+@hookimpl
+def nascore_methods() -> list[Method]:
+    """Two-step search."""
+    return [
+        Method(
+            "screened",
+            "two-step search: rank many cells without training, train the best",
+            space="blocks:nasnet",
+            sampler="blocks:screened",
+            evaluator="blocks:train",
+            data="blocks:digits",
+            costs=("blocks:params", "blocks:macs"),
+            presets={"quick": _SCREENED_QUICK, "paper": _SCREENED_PAPER},
+            paper="arXiv:2101.08134",
+            note="Not compared with random search at equal cost. No score here ranks better than the number of "
+            "parameters.",
+        )
     ]
 
 
