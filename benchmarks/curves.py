@@ -25,7 +25,7 @@ from scipy.stats import spearmanr
 from nascore.errors import DataError
 from nascore.pruning import make_pruner
 from nascore.records import Direction
-from nascore_curves import CurvePredictor
+from nascore_curves.predictor import CurvePredictor
 from nascore_curves.replay import replay
 
 if TYPE_CHECKING:

@@ -35,6 +35,7 @@ word               provided by    meaning
 ``source``         search space   has ``source(architecture, task)``: the architecture as a Python file
 ``morphs``         search space   has ``morph(parent, child, weights, rng)``: the child's weights, same function
 ``layer_string``   search space   has ``of_chain``, ``tokens``, ``start()``: strings of layers
+``banks``          search space   tables of memory banks: its supernet is ``nascore_smash.hypernet.BankSupernet``
 ``tree_cells``     search space   has ``of_trees``, ``start()``: cells that are trees of edges
 ``inherits``       evaluator      begins with the weights of the candidate's parent
 =================  =============  ===================================================================

@@ -151,6 +151,7 @@ def _contracts() -> dict[str, type]:
         "cost_models": contracts.CostModel,
         "datasets": contracts.Dataset,
         "executors": contracts.Executor,
+        "pruners": contracts.Pruner,
     }
 
 

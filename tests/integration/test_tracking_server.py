@@ -320,7 +320,7 @@ def test_a_search_of_more_than_a_thousand_trials_has_a_table_and_few_runs(tmp_pa
     uri = default_uri(run)
     assert drive_to_the_end(run, uri, 0, count, 120.0) == 0
     client = client_of(uri)
-    runs = client.search_runs(["1"], max_results=1000)
+    runs = client.search_runs(["1"], max_results=5000)
     (parent,) = [found for found in runs if "mlflow.parentRunId" not in found.data.tags]
     history = TrialHistory((Objective("accuracy", Direction.MAXIMIZE),))
     for number in range(count):
@@ -328,8 +328,10 @@ def test_a_search_of_more_than_a_thousand_trials_has_a_table_and_few_runs(tmp_pa
     complete = {trial.number: trial.value("accuracy") for trial in history if trial.status is Status.COMPLETE}
     best = sorted(complete, key=lambda number: (-complete[number], number))[:BEST_CHILDREN]
     expected = sorted({*best, *(trial.number for trial in history.pareto_front)})
-    assert sorted(int(found.data.tags["nascore.trial"]) for found in runs if found is not parent) == expected
-    assert len(runs) == 1 + len(expected) < 50
+    children = {int(found.data.tags["nascore.trial"]) for found in runs if found is not parent}
+    # How many trials were sent before there were too many depends on how fast they came.
+    assert children >= set(expected)
+    assert len(children) == len(runs) - 1 <= CHILD_RUNS
     assert steps(client, parent, "accuracy") == complete  # every trial's numbers are in the parent run
     paths = {item.path for item in client.list_artifacts(parent.info.run_id)}
     assert {"trials.csv", "trials.jsonl.gz"} <= paths

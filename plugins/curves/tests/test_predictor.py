@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from nascore.errors import DataError, SettingsError
-from nascore_curves import CurvePredictor
 from nascore_curves.features import as_curves, curve_features, extrapolated
+from nascore_curves.predictor import CurvePredictor
 
 
 def synthetic(seed, count=120, epochs=40, noise=0.01):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from nascore_curves import CurvePredictor
+from nascore_curves.predictor import CurvePredictor
 
 FOLDER = os.environ.get("NASCORE_NLP_CURVES", "")
 pytestmark = pytest.mark.skipif(

@@ -1,7 +1,1 @@
 """Learning-curve prediction (Baker et al. 2018, arXiv:1705.10823): a trial stops when its predicted end cannot win."""
-
-from __future__ import annotations
-
-from nascore_curves.predictor import CurvePredictor
-
-__all__ = ["CurvePredictor"]

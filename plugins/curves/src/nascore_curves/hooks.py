@@ -64,6 +64,7 @@ def nascore_methods() -> list[Method]:
             costs=("blocks:params", "blocks:macs"),
             presets={"quick": QUICK, "paper": PAPER_SETTINGS},
             paper=PAPER,
-            note="The sampler is that of nascore-random; any other fits: --sampler NAME.",
+            note="The sampler is that of nascore-random; any other fits: --sampler NAME. The preset was not compared "
+            "with random search without it.",
         )
     ]
