@@ -16,7 +16,7 @@ EPOCHS, ROUNDS = ["evaluator.epochs=1"], ["evaluator.rounds=2", "evaluator.steps
 CHEAP = {
     "neat": [],
     "automl-zero": ["sampler.candidates_per_trial=1000"],
-    **dict.fromkeys(("darts", "enas", "oneshot", "proxylessnas", "snas"), ROUNDS),
+    **dict.fromkeys(("darts", "enas", "oneshot", "proxylessnas", "smash", "snas"), ROUNDS),
 }
 ROOT = Path(__file__).resolve().parent.parent
 
