@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nascore.cli.common import example, json_option, print_json, run_argument, show_warnings, shown, type_this
+from nascore.cli.common import example, json_option, print_json, run_argument, say, show_warnings, shown, type_this
 
 if TYPE_CHECKING:
     from nascore.records import Trial
@@ -52,13 +52,18 @@ def runs(folder: Path, as_json: bool) -> None:
 @click.option("--trial", "number", type=click.IntRange(min=0), metavar="N", help="Show this trial in full.")
 @click.option("--front", is_flag=True, help="Show the Pareto front.")
 @click.option("--history", is_flag=True, help="Show every trial.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE",
+              help="Draw the network into FILE (.png, .svg, .pdf), its cells into FILE-1, FILE-2, ...")  # fmt: skip
 @json_option
-def show(run: Path, number: int | None, front: bool, history: bool, as_json: bool) -> None:
+def show(run: Path, number: int | None, front: bool, history: bool, plot: Path | None, as_json: bool) -> None:
     """Show a run: its best trial, its counts, its trials."""
     show_warnings()
     from nascore.api import open_run
 
     result = open_run(run)
+    if plot is not None:
+        for file in _plot(result, number, plot):
+            say(shown(file.absolute()))
     if as_json:
         print_json(trial_details(result.trial(number)) if number is not None else result.summary(history=history))
     elif number is not None:
@@ -74,6 +79,32 @@ def show(run: Path, number: int | None, front: bool, history: bool, as_json: boo
         if history:
             click.echo("\ntrials:")
             click.echo(_table(list(result.history)))
+
+
+def _plot(result: SearchResult, number: int | None, path: Path) -> list[Path]:
+    """Draw a trial's network and the kinds of its cells.
+
+    Raises:
+        UsageError: another ending.
+        RunError: it cannot be drawn, or the file cannot be written.
+    """
+    from nascore.errors import RunError, UsageError
+    from nascore.report.page import network_figures
+
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise UsageError(f"--plot {path.name}: its name ends with one of .png, .svg, .pdf.")
+    drawn, problem = network_figures(result, number)
+    if problem:
+        raise RunError(f"Trial {result.trial(number).number} is not drawn: {problem}")
+    files = []
+    for index, figure in enumerate(drawn.values()):
+        files.append(path.with_stem(f"{path.stem}-{index}") if index else path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(files[-1], dpi=110)
+        except OSError as error:
+            raise RunError(f"Cannot write {files[-1]}: {error.strerror or error}.") from error
+    return files
 
 
 def front_table(result: SearchResult) -> str:

@@ -65,9 +65,9 @@ def write(result: SearchResult, path: Path, against: Sequence[SearchResult]) -> 
     return files
 
 
-def network_figures(result: SearchResult) -> tuple[dict[str, Figure], str]:
-    """The best network drawn, and each kind of cell in it; and why not, where it cannot be drawn."""
-    best = result.best
+def network_figures(result: SearchResult, number: int | None = None) -> tuple[dict[str, Figure], str]:
+    """A trial's network drawn (the best one's), and each kind of cell in it; and why not, where it cannot be drawn."""
+    best = result.best if number is None else result.trial(number)
     if best is None:
         return {}, ""
     try:

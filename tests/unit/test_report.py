@@ -17,6 +17,7 @@ from torch import nn
 import nascore
 from nascore.cli.main import cli
 from nascore.contracts import Task
+from nascore.errors import UsageError
 from nascore.report import figures, write_report
 from nascore.report.graphs import Graph, Node, draw, layers_of
 from nascore.report.networks import graphs
@@ -140,6 +141,19 @@ def test_the_command_writes_beside_the_run_or_where_it_is_told(result: SearchRes
     assert done.exit_code == 0, done.output
     assert (tmp_path / "a" / "b.html").is_file()
     assert (tmp_path / "a" / "pictures" / "best-so-far.png").is_file()
+
+
+def test_show_draws_the_network(tmp_path: Path) -> None:
+    pytest.importorskip("nascore_blocks")
+    run = tmp_path / "run"
+    nascore.search("random", trials=1, out=run, tracking="off", options={"evaluator.epochs": 1})
+    done = CliRunner().invoke(cli, ["show", str(run), "--plot", str(tmp_path / "net.png")])
+    assert done.exit_code == 0, done.output
+    drawn = sorted(tmp_path.glob("net*.png"))
+    assert [file.name for file in drawn[:2]] == ["net-1.png", "net-2.png"]  # the two kinds of cells
+    assert all(file.stat().st_size > 1000 for file in drawn)
+    with pytest.raises(UsageError, match="ends with one of"):
+        cli(["show", str(run), "--plot", "net.gif"], standalone_mode=False)
 
 
 @pytest.mark.slow
