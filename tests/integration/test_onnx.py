@@ -56,7 +56,9 @@ def test_register_needs_onnx(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_registered_and_loaded_without_torch(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    result = nascore.search("random", trials=2, out=run, tracking="auto", options={"evaluator.epochs": 1})
+    search = ["search", "--plugin", "random", "--trials", "2", "--set", "evaluator.epochs=1", "--out", str(run)]
+    subprocess.run([sys.executable, "-m", "nascore", *search, "--quiet"], check=True)  # tracked, by its own sender
+    result = nascore.open_run(run)
     words = ["export", str(run), "--format", "onnx", "--register", "digits", "--json"]
     done = subprocess.run([sys.executable, "-m", "nascore", *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
