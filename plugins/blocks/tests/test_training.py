@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from nascore.errors import SettingsError
 from nascore_blocks.data import Digits, Split, TensorSplit
-from nascore_blocks.layout import layout
+from nascore_blocks.data.augment import augment
+from nascore_blocks.layout import arranged, layout
 from nascore_blocks.recipe import Recipe
 from nascore_blocks.training import TrainingError, batches, evaluate, train
 
@@ -298,3 +299,14 @@ def test_fidelity_overrides_and_says_what_it_does_not_know() -> None:
         Recipe().at({"epoch": 3})
     with pytest.raises(SettingsError, match="whole number"):
         Recipe().at({"epochs": 2.5})
+
+
+@pytest.mark.parametrize("changes", [{"flip": True}, {"crop": 1}, {"flip": True, "crop": 1, "cutout": 2}])
+def test_grey_images_that_were_changed_do_not_bring_channels_last_back(changes: dict[str, Any]) -> None:
+    # Images of one channel lie in both layouts; a convolution goes by their strides, and where the network is kept
+    # from channels-last, running so writes past oneDNN's work space.
+    images = augment(torch.randn(4, 1, 8, 8), torch.Generator().manual_seed(0), **changes)
+    arranged_images = arranged(images, torch.contiguous_format)
+    assert torch.equal(arranged_images, images)
+    assert arranged_images.stride() == (64, 64, 8, 1)
+    assert nn.Conv2d(1, 4, 3)(arranged_images).is_contiguous()

@@ -34,8 +34,19 @@ def place(network: _Network, device: torch.device | str, form: torch.memory_form
 
 
 def arranged(inputs: Tensor, form: torch.memory_format) -> Tensor:
-    """Images (batch, channels, height, width) in the layout ``form``; other inputs as they are."""
-    return inputs.contiguous(memory_format=form) if inputs.ndim == 4 else inputs
+    """Images (batch, channels, height, width) in the layout ``form``; other inputs as they are.
+
+    Images of one channel lie in both layouts at once, and a convolution goes by their strides. So these are set
+    too: else a network that :func:`layout` keeps from channels-last would run so all the same.
+    """
+    if inputs.ndim != 4:
+        return inputs
+    inputs = inputs.contiguous(memory_format=form)
+    _, channels, height, width = inputs.shape
+    plain = (channels * height * width, height * width, width, 1)
+    if form == torch.contiguous_format and inputs.stride() != plain:
+        return torch.empty(inputs.shape, dtype=inputs.dtype, device=inputs.device).copy_(inputs)
+    return inputs
 
 
 def _unsafe(module: nn.Module, block: int) -> bool:
