@@ -21,14 +21,19 @@ from nascore.testing.driver import MemoryContext, drive, judge
 from nascore.testing.evaluators import EvaluatorConformance
 from nascore.testing.samplers import SamplerConformance
 from nascore.testing.search_spaces import SearchSpaceConformance
-from nascore.testing.toys import ToySpace, toy_data
+from nascore.testing.searches import MethodConformance, ResumeConformance
+from nascore.testing.toys import ToyData, ToyEvaluator, ToySpace, toy_data
 
 __all__ = [
     "CostModelConformance",
     "EvaluatorConformance",
     "MemoryContext",
+    "MethodConformance",
+    "ResumeConformance",
     "SamplerConformance",
     "SearchSpaceConformance",
+    "ToyData",
+    "ToyEvaluator",
     "ToySpace",
     "drive",
     "judge",

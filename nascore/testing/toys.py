@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import random
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from nascore.contracts import Splits, Task
+from nascore.contracts import Dataset, Evaluator, Splits, Task
 from nascore.decisions import DecisionSpace
+from nascore.records import Direction, Measurement, Metric
+from nascore.seeding import derive_seed
 
 if TYPE_CHECKING:
-    from nascore.contracts import Choose
-    from nascore.records import Architecture
+    from collections.abc import Mapping
+
+    from nascore.contracts import Choose, Context
+    from nascore.records import Architecture, Candidate
 
 TASK = Task("toy", (3, 8, 8), 4, fingerprint="toy")
 
@@ -60,3 +65,29 @@ def toy_data(examples: int = 48) -> Splits:
         return TensorDataset(inputs, labels)
 
     return Splits(TASK, split(), split(), split())
+
+
+class ToyData(Dataset):
+    """:func:`toy_data` as a data set."""
+
+    provides: ClassVar[frozenset[str]] = frozenset({"images", "labels"})
+
+    def load(self, seed: int) -> Splits:
+        """The same splits, whatever the seed."""
+        return toy_data()
+
+
+class ToyEvaluator(Evaluator):
+    """An accuracy in [0, 1) that depends on the architecture alone; the last of each five trials fails."""
+
+    objectives: ClassVar[Mapping[str, Metric]] = {"accuracy": Metric("", Direction.MAXIMIZE)}
+
+    def evaluate(self, candidate: Candidate, context: Context) -> Measurement:
+        """Judge at once.
+
+        Raises:
+            RuntimeError: the number of the trial is 4, 9, 14, ...
+        """
+        if context.number % 5 == 4:
+            raise RuntimeError("out of memory")
+        return Measurement.complete(accuracy=random.Random(derive_seed(0, candidate.architecture.key)).random())

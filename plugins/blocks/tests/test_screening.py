@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-import nascore
 from nascore.contracts import View
 from nascore.errors import CapabilityError, SettingsError
 from nascore.history import TrialHistory
-from nascore.records import Direction, Measurement, Metric, Objective, Status, Trial
-from nascore.testing import SamplerConformance, ToySpace, toy_data
+from nascore.records import Direction, Objective, Status, Trial
+from nascore.testing import ResumeConformance, SamplerConformance, ToyData, ToyEvaluator, ToySpace
 from nascore.testing.toys import TASK
 from nascore_blocks.nasbench201 import NASBench201
 from nascore_blocks.screening import Screened
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
-    from nascore.contracts import Choose, Context, Splits
+    from nascore.contracts import Choose
     from nascore.records import Candidate
+    from nascore.result import SearchResult
 
 ACCURACY = Objective("accuracy", Direction.MAXIMIZE)
 
@@ -149,42 +148,16 @@ def test_bad_options_are_named(options: dict[str, Any]) -> None:
         Screened(**options)
 
 
-class Stop(BaseException):
-    """Ends a search as abruptly as a kill does."""
+class TestResume(ResumeConformance):
+    trials = 8
+    stops = (5,)
+
+    def make(self) -> dict[str, Any]:
+        sampler = Screened(pool=4, batch_size=4)
+        return {"space": Kept(), "sampler": sampler, "evaluator": ToyEvaluator(), "data": ToyData()}
+
+    def check(self, result: SearchResult, parts: Mapping[str, Any]) -> None:
+        assert all(trial.candidate.metrics for trial in result.history)
 
 
-class Judge(nascore.Evaluator):
-    objectives = {"accuracy": Metric("", Direction.MAXIMIZE)}
-
-    def __init__(self, stop_at: int = -1) -> None:
-        self.stop_at = stop_at
-
-    def evaluate(self, candidate: Candidate, context: Context) -> Measurement:
-        if context.number == self.stop_at:
-            raise Stop
-        return Measurement.complete(accuracy=random.Random(candidate.architecture.key).random())
-
-
-class Toy(nascore.Dataset):
-    provides = frozenset({"images", "labels"})
-
-    def load(self, seed: int) -> Splits:
-        return toy_data()
-
-
-def test_killed_and_resumed_is_as_if_never_killed(tmp_path: Path) -> None:
-    def parts(stop_at: int = -1) -> dict[str, Any]:
-        return {"space": Kept(), "sampler": Screened(pool=4, batch_size=4), "evaluator": Judge(stop_at), "data": Toy()}
-
-    def outcome(result: Any) -> list[Any]:
-        return [(t.number, t.architecture.key, dict(t.objectives), dict(t.metrics)) for t in result.history]
-
-    settings: dict[str, Any] = {"trials": 8, "costs": [], "tracking": "off", "seed": 1}
-    whole = nascore.search(**parts(), **settings, out=tmp_path / "whole")
-    with contextlib.suppress(Stop):
-        nascore.search(**parts(5), **settings, out=tmp_path / "cut")
-    assert outcome(nascore.resume(tmp_path / "cut", **parts())) == outcome(whole)
-    assert all(t.metrics for t in whole.history)
-
-
-del SamplerConformance  # pytest would collect it
+del ResumeConformance, SamplerConformance  # pytest would collect them

@@ -6,35 +6,21 @@ import pytest
 
 import nascore
 from nascore.errors import CapabilityError, SettingsError
-from nascore.options import make
 from nascore.parts import Workshop
-from nascore.plugins import Plugins, resolve
 from nascore.pruning import make_pruner
 from nascore.records import Candidate, Measurement, Metric, Status
-from nascore.settings import merge, nest
-from nascore.testing.toys import TASK, ToySpace
+from nascore.testing import MethodConformance, ToySpace
+from nascore.testing.toys import TASK
 from nascore_curves.architecture import Describer, as_matrix
 from nascore_curves.pruner import Predict
 
-METHOD = Plugins().find("methods", "curves")[1]
-TABLES = {
-    "space": "search_spaces",
-    "sampler": "samplers",
-    "evaluator": "evaluators",
-    "data": "datasets",
-    "pruner": "pruners",
-}
 
+class TestCurves(MethodConformance):
+    name = "curves"
 
-@pytest.mark.parametrize("preset", ["quick", "paper"])
-def test_the_preset_fits_the_parts(preset):
-    parts = {table: {"use": getattr(METHOD, table)} for table in TABLES if table != "pruner"}
-    settings = merge([parts, nest(METHOD.presets[preset])])
-    for table, hook in TABLES.items():
-        options = getattr(settings, table)
-        record = Plugins().find(hook, options.pop("use"))[1]
-        assert make(resolve(record.factory), options, table) is not None
-    assert settings.trials > settings.pruner.get("burn_in", 15)
+    def test_trials_are_left_when_the_pruner_begins(self):
+        for preset in self.method.presets.values():
+            assert preset["trials"] > preset.get("pruner.burn_in", 15)
 
 
 def test_the_pruner_is_found_by_its_address_and_by_its_name():

@@ -9,19 +9,9 @@ import pytest
 import nascore
 from nascore.records import Direction, Measurement, Metric, Status
 from nascore.seeding import derive_seed
-from nascore.testing.toys import ToySpace, toy_data
+from nascore.testing import ToyData, ToySpace
+from nascore.testing.searches import Stop
 from nascore_random.sampler import RandomSearch
-
-
-class Toy(nascore.Dataset):
-    provides = frozenset({"images", "labels"})
-
-    def load(self, seed):
-        return toy_data()
-
-
-class Stop(BaseException):
-    """Ends a search as abruptly as a kill does: nothing in the core catches it."""
 
 
 class Curves(nascore.Evaluator):
@@ -48,7 +38,7 @@ class Curves(nascore.Evaluator):
 
 
 def parts(stop_at=-1):
-    return {"space": ToySpace(), "sampler": RandomSearch(), "evaluator": Curves(stop_at), "data": Toy()}
+    return {"space": ToySpace(), "sampler": RandomSearch(), "evaluator": Curves(stop_at), "data": ToyData()}
 
 
 SETTINGS = {

@@ -7,24 +7,14 @@ import torch
 
 import nascore
 from nascore.errors import SettingsError
-from nascore.testing.toys import toy_data
+from nascore.testing import ToyData, toy_data
+from nascore.testing.searches import Stop
 from nascore_blocks.macro import MacroSpace
 from nascore_blocks.nasbench201 import NASBench201
 from nascore_blocks.spaces import DARTSSpace, NASNetSpace
 from nascore_blocks.weight_sharing import SharedWeights
 from nascore_enas.presets import OPS
 from nascore_enas.sampler import ENAS
-
-
-class Toy(nascore.Dataset):
-    provides = frozenset({"images", "labels"})
-
-    def load(self, seed):
-        return toy_data()
-
-
-class Stop(BaseException):
-    """Ends a search as abruptly as a kill does: nothing in the core catches it."""
 
 
 def space(kind=NASNetSpace):
@@ -44,7 +34,7 @@ def evaluator(rounds=3):
 
 
 def search(folder, *, trials=5, **changes):
-    parts = {"space": space(), "sampler": sampler(), "evaluator": evaluator(), "data": Toy()} | changes
+    parts = {"space": space(), "sampler": sampler(), "evaluator": evaluator(), "data": ToyData()} | changes
     return nascore.search(**parts, trials=trials, costs=[], tracking="off", out=folder)
 
 
@@ -168,7 +158,7 @@ def test_a_search_stopped_anywhere_and_resumed_is_the_same_search(tmp_path, kind
             pass
         else:
             break
-        resumed = nascore.resume(folder, space=space(kind), sampler=sampler(), evaluator=evaluator(), data=Toy())
+        resumed = nascore.resume(folder, space=space(kind), sampler=sampler(), evaluator=evaluator(), data=ToyData())
         assert outcome(resumed) == outcome(whole), f"stopped at call {at}"
     assert at > 5
 
@@ -177,7 +167,7 @@ def test_a_finished_search_takes_a_larger_budget(tmp_path):
     search(tmp_path / "short", trials=4)
     longer = search(tmp_path / "longer", trials=6)
     resumed = nascore.resume(
-        tmp_path / "short", trials=6, space=space(), sampler=sampler(), evaluator=evaluator(), data=Toy()
+        tmp_path / "short", trials=6, space=space(), sampler=sampler(), evaluator=evaluator(), data=ToyData()
     )
     assert outcome(resumed) == outcome(longer)
 

@@ -1,59 +1,24 @@
-"""A search that is killed at any trial, and resumed, ends with the same trials: real training, inherited weights."""
+"""Real training with inherited weights, stopped after a trial's weights are written and before it is told."""
 
-import pytest
-
-import nascore
-from nascore.testing.toys import toy_data
+from nascore.testing import ResumeConformance, ToyData
 from nascore_blocks.inherit import Inherit
 from nascore_pathlevel.sampler import PathLevel
 from nascore_pathlevel.space import TreeSpace
 
 
-class Toy(nascore.Dataset):
-    provides = frozenset({"images", "labels"})
+class TestResume(ResumeConformance):
+    trials = 11
+    stops = (3, 7)
+    settings = {"options": {"keep": "all"}}
 
-    def load(self, seed):
-        return toy_data()
+    def make(self):
+        return {
+            "space": TreeSpace(cells=2, channels=4),
+            "sampler": PathLevel(hidden=5, embedding=4, batch=3, stage_trials=4, learning_rate=0.05),
+            "evaluator": Inherit(epochs=1, batch_size=16),
+            "data": ToyData(),
+        }
 
-
-class Stop(BaseException):
-    """Ends a search as abruptly as a kill does: nothing in the core catches it."""
-
-
-class Stopped(Inherit):
-    """Stops after the weights of a trial are written, and before it is told."""
-
-    stop_at = -1
-
-    def evaluate(self, candidate, context):
-        measured = super().evaluate(candidate, context)
-        if context.number == self.stop_at:
-            raise Stop
-        return measured
-
-
-def parts(stop_at=-1):
-    evaluator = Stopped(epochs=1, batch_size=16)
-    evaluator.stop_at = stop_at
-    sampler = PathLevel(hidden=5, embedding=4, batch=3, stage_trials=4, learning_rate=0.05)
-    return {"space": TreeSpace(cells=2, channels=4), "sampler": sampler, "evaluator": evaluator, "data": Toy()}
-
-
-def outcome(result):
-    return [(t.number, t.architecture.key, t.candidate.parent, t.candidate.origin, t.status, dict(t.objectives))
-            for t in result.history]  # fmt: skip
-
-
-@pytest.mark.parametrize("seconds", [0.0, 1e9], ids=["a checkpoint after every trial", "no checkpoint at all"])
-def test_killed_and_resumed_is_as_if_never_killed(tmp_path, monkeypatch, seconds):
-    monkeypatch.setattr("nascore.loop.CHECKPOINT_SECONDS", seconds)
-    settings = {"trials": 11, "costs": [], "tracking": "off", "seed": 1, "options": {"keep": "all"}}
-    whole = nascore.search(**parts(), **settings, out=tmp_path / "whole")
-    statuses = {trial.status.value for trial in whole.history}
-    assert statuses == {"complete"}, [trial.reason for trial in whole.history]
-    assert len({trial.candidate.parent for trial in whole.history}) >= 3  # none, the start, the best
-    for at in (3, 7):
-        folder = tmp_path / f"stopped at {at}"
-        with pytest.raises(Stop):
-            nascore.search(**parts(at), **settings, out=folder)
-        assert outcome(nascore.resume(folder, **parts())) == outcome(whole), f"stopped at trial {at}"
+    def check(self, result, parts):
+        assert {trial.status.value for trial in result.history} == {"complete"}, [t.reason for t in result.history]
+        assert len({trial.candidate.parent for trial in result.history}) >= 3  # none, the start, the best

@@ -4,6 +4,7 @@ import pytest
 
 import nascore
 import nascore.loop
+from nascore.testing.searches import Stop, outcome, stopping
 from nascore_blocks.mbconv import MBConvSpace
 from nascore_blocks.spaces import DARTSSpace
 from nascore_blocks.weight_sharing import SharedWeights
@@ -11,10 +12,6 @@ from nascore_proxylessnas import gates
 from nascore_proxylessnas.sampler import ProxylessNAS
 
 OPS = ("max_pool_3x3", "skip_connect", "sep_conv_3x3")
-
-
-class Stop(BaseException):
-    """Ends a search as abruptly as a kill does: nothing in the core catches it."""
 
 
 SPACES = {
@@ -34,36 +31,6 @@ def fresh(variant="gradient", cost="latency_ms", space="chain"):
 
 def search(parts, folder):
     return nascore.search(**parts, costs=["blocks:params"], trials=4, tracking="off", out=folder)
-
-
-def stopping(evaluator, at):
-    """The evaluator, dying in the middle of its ``at``-th piece of work (rounds and evaluations)."""
-    calls = iter(range(10**9))
-
-    def die(method):
-        def wrapped(*arguments):
-            result = method(*arguments)  # the work is done, and lost
-            if next(calls) == at:
-                raise Stop
-            return result
-
-        return wrapped
-
-    evaluator.evaluate, evaluator.prepare = die(evaluator.evaluate), die(evaluator.prepare)
-    return evaluator
-
-
-def outcome(result, parts):
-    trials = [(t.number, t.architecture.key, dict(t.objectives), t.value("params"), t.seed) for t in result.history]
-    states = parts["sampler"].state_dict(), parts["evaluator"].state_dict()
-    return trials, [tensor.tolist() for state in states for tensor in tensors(state)]
-
-
-def tensors(state):
-    if hasattr(state, "tolist"):
-        return [state]
-    values = state.values() if isinstance(state, dict) else state if isinstance(state, (list, tuple)) else ()
-    return [tensor for value in values for tensor in tensors(value)]
 
 
 @pytest.fixture
@@ -91,7 +58,7 @@ def ageing_clock(monkeypatch):
 def test_a_search_stopped_anywhere_and_resumed_is_the_same_search(tmp_path, ageing_clock, variant, cost, space, stops):
     parts = fresh(variant, cost, space)
     whole = outcome(search(parts, tmp_path / "whole"), parts)
-    assert len({objectives["loss"] for _, _, objectives, *_ in whole[0]}) == 4
+    assert len({trial[5]["loss"] for trial in whole[0]}) == 4
     # Killed before the first checkpoint (0), nothing was begun; from there on the prices are those that it has.
     for at in stops:
         ageing_clock.clear()

@@ -1,34 +1,16 @@
-"""The method's record: every preset names settings that its parts take."""
-
 import pytest
 
-from nascore.options import make
-from nascore.plugins import Plugins, resolve
-from nascore.settings import merge, nest
-
-METHOD = Plugins().find("methods", "random")[1]
-TABLES = {"space": "search_spaces", "sampler": "samplers", "evaluator": "evaluators", "data": "datasets"}
+from nascore.plugins import Plugins
+from nascore.testing import MethodConformance
 
 
-@pytest.mark.parametrize("preset", ["quick", "paper"])
-def test_the_preset_fits_the_parts(preset):
-    parts = {table: {"use": getattr(METHOD, table)} for table in TABLES}
-    settings = merge([parts, nest(METHOD.presets[preset])])
-    for table, hook in TABLES.items():
-        options = getattr(settings, table)
-        record = Plugins().find(hook, options.pop("use"))[1]
-        assert make(resolve(record.factory), options, table) is not None
+class TestRandom(MethodConformance):
+    name = "random"
 
-
-def test_its_cost_models_exist():
-    for address in METHOD.costs:
-        assert Plugins().find("cost_models", address)
-
-
-def test_it_costs_what_amoebanet_costs():
-    if "amoebanet" not in Plugins().names:
-        pytest.skip("nascore-amoebanet is not installed")
-    other = Plugins().find("methods", "amoebanet")[1]
-    for preset in ("quick", "paper"):
-        mine, theirs = METHOD.presets[preset], other.presets[preset]
-        assert mine == {key: value for key, value in theirs.items() if not key.startswith("sampler.")}
+    def test_it_costs_what_amoebanet_costs(self):
+        if "amoebanet" not in Plugins().names:
+            pytest.skip("nascore-amoebanet is not installed")
+        other = Plugins().find("methods", "amoebanet")[1]
+        for preset in ("quick", "paper"):
+            mine, theirs = self.method.presets[preset], other.presets[preset]
+            assert mine == {key: value for key, value in theirs.items() if not key.startswith("sampler.")}

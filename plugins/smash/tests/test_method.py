@@ -8,30 +8,14 @@ from click.testing import CliRunner
 from nascore.cli.main import cli
 from nascore.contracts import Task
 from nascore.errors import SettingsError, SpaceError
-from nascore.options import make
-from nascore.plugins import Plugins, resolve
-from nascore.settings import merge, nest
+from nascore.testing import MethodConformance
 from nascore_smash.evaluator import HyperWeights
 from nascore_smash.sampler import Perturb
 from nascore_smash.space import BankSpace
 
-METHOD = Plugins().find("methods", "smash")[1]
-TABLES = {"space": "search_spaces", "sampler": "samplers", "evaluator": "evaluators", "data": "datasets"}
 
-
-@pytest.mark.parametrize("preset", ["quick", "paper"])
-def test_the_preset_fits_the_parts(preset):
-    parts = {table: {"use": getattr(METHOD, table)} for table in TABLES}
-    settings = merge([parts, nest(METHOD.presets[preset])])
-    for table, hook in TABLES.items():
-        options = getattr(settings, table)
-        record = Plugins().find(hook, options.pop("use"))[1]
-        assert make(resolve(record.factory), options, table) is not None
-
-
-def test_its_cost_models_exist():
-    for address in METHOD.costs:
-        assert Plugins().find("cost_models", address)
+class TestSmash(MethodConformance):
+    name = "smash"
 
 
 @pytest.mark.slow

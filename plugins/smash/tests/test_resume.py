@@ -6,17 +6,13 @@ import pytest
 import torch
 
 import nascore
-import nascore.loop
 from nascore.errors import CapabilityError
 from nascore.records import Candidate
 from nascore.retrain import retrain
+from nascore.testing import ResumeConformance
 from nascore_smash.evaluator import HyperWeights
 from nascore_smash.sampler import Perturb
 from nascore_smash.space import BankSpace
-
-
-class Stop(BaseException):
-    """Ends a search as abruptly as a kill does: nothing in the core catches it."""
 
 
 def fresh(**evaluator):
@@ -33,52 +29,17 @@ def search(parts, folder, trials=7, **more):
     return nascore.search(**parts, costs=["blocks:params"], trials=trials, tracking="off", out=folder, **more)
 
 
-def stopping(evaluator, at):
-    """The evaluator, dying in the middle of its ``at``-th piece of work (rounds and evaluations)."""
-    calls = iter(range(10**9))
+class TestResume(ResumeConformance):
+    trials = 7
+    stops = (0, 2, 4, 9)
+    settings = {"costs": ["blocks:params"]}
 
-    def die(method):
-        def wrapped(*arguments):
-            result = method(*arguments)  # the work is done, and lost
-            if next(calls) == at:
-                raise Stop
-            return result
+    def make(self):
+        return fresh()
 
-        return wrapped
-
-    evaluator.evaluate, evaluator.prepare = die(evaluator.evaluate), die(evaluator.prepare)
-    return evaluator
-
-
-def outcome(result, parts):
-    trials = [
-        (t.number, t.architecture.key, t.candidate.origin, dict(t.objectives), t.value("params"), t.seed)
-        for t in result.history
-    ]
-    return trials, [tensor.tolist() for tensor in tensors(parts["evaluator"].state_dict())]
-
-
-def tensors(state):
-    if isinstance(state, torch.Tensor):
-        return [state]
-    values = state.values() if isinstance(state, dict) else state if isinstance(state, (list, tuple)) else ()
-    return [tensor for value in values for tensor in tensors(value)]
-
-
-def test_a_search_stopped_anywhere_and_resumed_is_the_same_search(tmp_path, monkeypatch):
-    monkeypatch.setattr(nascore.loop, "CHECKPOINT_SECONDS", 0.0)
-    parts = fresh()
-    whole = outcome(search(parts, tmp_path / "whole"), parts)
-    assert [origin.split()[0] for _, _, origin, *_ in whole[0]] == ["random"] * 3 + ["perturbation"] * 4
-    assert parts["evaluator"].done == 3  # all rounds before the first trial
-    for at in (0, 2, 4, 9):
-        folder = tmp_path / f"stopped-{at}"
-        stopped = fresh()
-        with pytest.raises(Stop):
-            search({**stopped, "evaluator": stopping(stopped["evaluator"], at)}, folder)
-        again = fresh()
-        del again["data"]
-        assert outcome(nascore.resume(folder, **again), again) == whole, f"stopped at {at}"
+    def check(self, result, parts):
+        assert [t.candidate.origin.split()[0] for t in result.history] == ["random"] * 3 + ["perturbation"] * 4
+        assert parts["evaluator"].done == 3  # all rounds before the first trial
 
 
 def test_a_round_that_diverges_is_undone_and_the_search_goes_on(tmp_path):
