@@ -50,14 +50,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nascore.errors import DataError, SpaceError
-from nascore.records import Architecture, digest
+from nascore.records import Architecture, Status, Trial, digest
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from nascore.records import Candidate, Constraint, Cost, Json, Measurement, Metric, Objective, Option, Trial
+    from nascore.records import Candidate, Constraint, Cost, Json, Measurement, Metric, Objective, Option
 
     Choose = Callable[[str, Sequence[Option]], Any]
 
@@ -497,6 +497,27 @@ class Job:
     number: int
     candidate: Candidate
     seed: int
+
+    def failed(
+        self,
+        reason: str,
+        *,
+        started: float,
+        wall_seconds: float,
+        reports: Sequence[tuple[int, Mapping[str, float]]] = (),
+    ) -> Trial:
+        """The FAIL trial of a job that no judge could finish.
+
+        Args:
+            reason: why.
+            started: when, in seconds since the epoch.
+            wall_seconds: how long it took.
+            reports: what it had reported.
+        """
+        return Trial(
+            self.number, self.candidate, Status.FAIL, metrics=dict(self.candidate.metrics), reason=reason,
+            seed=self.seed, reports=tuple(reports), started=started, wall_seconds=wall_seconds,
+        )  # fmt: skip
 
 
 class Executor(ABC):

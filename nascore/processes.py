@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from nascore import errors
 from nascore.contracts import Executor
 from nascore.errors import RunError, SettingsError, UsageError
-from nascore.records import Status, Trial
 from nascore.worker import NAME, serve
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
     from nascore.contracts import Job
+    from nascore.records import Trial
 
 log = logging.getLogger("nascore")
 
@@ -248,13 +248,8 @@ class Processes(Executor):
 
     def _fail(self, task: _Task, reason: str) -> None:
         self._clear(task)
-        job = task.job
-        self._done.append(
-            Trial(
-                job.number, job.candidate, Status.FAIL, metrics=dict(job.candidate.metrics), reason=reason,
-                seed=job.seed, reports=tuple(task.reports), started=task.begun, wall_seconds=time.time() - task.begun,
-            )
-        )  # fmt: skip
+        took = time.time() - task.begun
+        self._done.append(task.job.failed(reason, started=task.begun, wall_seconds=took, reports=task.reports))
 
     def _clear(self, task: _Task) -> None:
         """Remove the files of an attempt that came to nothing."""

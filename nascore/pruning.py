@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nascore.contracts import Pruner
 from nascore.errors import SettingsError, nearest
 from nascore.options import make
+from nascore.quiet import quiet_optuna
 from nascore.records import Status
 
 if TYPE_CHECKING:
@@ -83,16 +84,14 @@ class OptunaPruner(Pruner):
         super().setup(space, objectives, seed)
         self._states = optuna.trial.TrialState
         self._objective = self.objectives[0].name
-        level = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # The sampler is never asked; RandomSampler is the cheapest to make.
-        self._study = optuna.create_study(
-            study_name="pruning",  # Hyperband assigns brackets by the name: it must not be random
-            direction=self.objectives[0].direction.value,
-            pruner=self.pruner,
-            sampler=optuna.samplers.RandomSampler(seed=0),
-        )
-        optuna.logging.set_verbosity(level)
+        with quiet_optuna():
+            # The sampler is never asked; RandomSampler is the cheapest to make.
+            self._study = optuna.create_study(
+                study_name="pruning",  # Hyperband assigns brackets by the name: it must not be random
+                direction=self.objectives[0].direction.value,
+                pruner=self.pruner,
+                sampler=optuna.samplers.RandomSampler(seed=0),
+            )
 
     def go_on(self, number: int, step: int, metrics: Mapping[str, float], candidate: Candidate | None) -> bool:
         """See :meth:`Pruner.go_on`."""

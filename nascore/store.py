@@ -5,7 +5,6 @@ The default storage is Optuna's journal, a single file in the run folder.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import logging
 import time
@@ -14,11 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nascore.decisions import DecisionSpace
 from nascore.errors import RunError
 from nascore.order import Order
+from nascore.quiet import quiet_optuna
 from nascore.records import Architecture, Candidate, Cost, Status, Trial
 from nascore.storage import is_server, open_storage, readable, where_is
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import optuna
 
@@ -82,7 +82,7 @@ class TrialStore:
         self.orders: dict[int, Order] = {}
         self._distributions: dict[Decision, Any] = {}
         directions: list[Any] = [objective.direction.value for objective in objectives]
-        with _quiet(optuna), readable(where_is(storage)):
+        with quiet_optuna(), readable(where_is(storage)):
             # create_study(load_if_exists=True) would write a line into the journal each time.
             known = name in optuna.get_all_study_names(storage)
             if known:
@@ -263,17 +263,6 @@ def _order_from_record(record: dict[str, Any]) -> Order:
         if type(value) is not int or value < 0:
             raise TypeError(f"told_at_ask and in_flight should hold counts, not {value!r}")
     return Order(record["told_at_ask"], in_flight)
-
-
-@contextlib.contextmanager
-def _quiet(optuna: Any) -> Iterator[None]:
-    """Without Optuna's own lines about studies it creates or loads."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 _NUMBER = (int, float)

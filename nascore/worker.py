@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from nascore.contracts import Sampler
 from nascore.errors import UsageError
-from nascore.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -135,16 +134,11 @@ def serve(pipe: Connection, settings: Mapping[str, Any], folder: str, objects: M
 
 def _packed(trial: Trial, job: Job) -> bytes:
     """The message with the trial; one that no pipe can carry FAILs."""
-    from nascore.records import Trial
-
     try:
         return bytes(ForkingPickler.dumps(("trial", trial)))
     except Exception as error:  # noqa: BLE001 - pickling runs the code of whatever the evaluator put in
         reason = f"What the evaluator returned cannot leave its process: {type(error).__name__}: {error}"
-        failed = Trial(
-            job.number, job.candidate, Status.FAIL, reports=trial.reports, reason=reason, seed=job.seed,
-            metrics=dict(job.candidate.metrics), started=trial.started, wall_seconds=trial.wall_seconds,
-        )  # fmt: skip
+        failed = job.failed(reason, started=trial.started, wall_seconds=trial.wall_seconds, reports=trial.reports)
         return bytes(ForkingPickler.dumps(("trial", failed)))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from nascore.history import eligible
+from nascore.quiet import quiet_optuna
 from nascore.records import Direction, Status
 
 if TYPE_CHECKING:
@@ -186,24 +188,20 @@ def decision_importances(result: SearchResult) -> dict[str, float]:
     spread = {name: CategoricalDistribution(values) for name, values in options.items() if len(values) > 1}
     if not spread:
         return {}
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        study = optuna.create_study(direction=objective.direction.value)
-        study.add_trials(
-            [
-                optuna.trial.create_trial(
-                    params={name: genome[name] for name in spread},
-                    distributions=dict(spread),
-                    value=t.value(objective.name),
-                )
-                for t, genome in zip(trials, genomes, strict=True)
-            ]
+    measured = [
+        optuna.trial.create_trial(
+            params={name: genome[name] for name in spread},
+            distributions=dict(spread),
+            value=trial.value(objective.name),
         )
+        for trial, genome in zip(trials, genomes, strict=True)
+    ]
+    with quiet_optuna(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study = optuna.create_study(direction=objective.direction.value)
+        study.add_trials(measured)
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
         found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    finally:
-        optuna.logging.set_verbosity(level)
     return dict(list(found.items())[:MOST_DECISIONS])
 
 

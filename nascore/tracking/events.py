@@ -95,7 +95,6 @@ def round_finished(number: int, done: Round) -> Event:
 def finished(result: SearchResult) -> Event:
     """The search ended."""
     best = result.best
-    volume: float | None = getattr(result, "hypervolume", None)
     return {
         "event": "finished",
         "time": time.time(),
@@ -103,7 +102,7 @@ def finished(result: SearchResult) -> Event:
         "counts": result.counts,
         "best": best.summary() if best is not None else None,
         "front": [trial.summary() for trial in result.pareto_front],
-        "metrics": {} if volume is None else {"hypervolume": volume},
+        "metrics": {} if result.hypervolume is None else {"hypervolume": result.hypervolume},
         "files": ["search.toml", "best/architecture.json", "pictures"],
     }
 

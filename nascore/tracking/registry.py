@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nascore.errors import RunError
 from nascore.tracking.outbox import outbox_path, read_events
-from nascore.tracking.place import EXPERIMENT, Place, artifact_root, resolve_uri
+from nascore.tracking.place import Place, artifact_root, resolve_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +34,7 @@ class Registered:
     tracking_uri: str
 
 
-def register(
-    run_folder: Path, file: Path, name: str, example: np.ndarray[Any, Any], tracking_uri: str = ""
-) -> Registered:
+def register(run_folder: Path, file: Path, name: str, example: np.ndarray[Any, Any]) -> Registered:
     """Log an ONNX file as a model of the search's MLflow run, and give it a version in the registry.
 
     Args:
@@ -44,23 +42,21 @@ def register(
         file: the ONNX file.
         name: of the registered model; made where there is none, else it gets a further version.
         example: a batch of inputs; gives the signature, and is kept beside the model.
-        tracking_uri: another MLflow store than that of the search.
 
     Raises:
         RunError: MLflow cannot be reached, or refuses; says what it said.
     """
     import mlflow
     import onnx
+    import onnxruntime
     from mlflow.exceptions import MlflowException
     from mlflow.models import infer_signature
 
     place = Place.load(run_folder)
-    uri = resolve_uri(run_folder, tracking_uri or place.uri)
+    uri = resolve_uri(run_folder, place.uri)
     model = onnx.load(file)
     try:
         with _store(uri), _run(run_folder, uri, place.experiment):
-            import onnxruntime
-
             session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
             (output, *_) = session.run(None, {"input": example})
             info = mlflow.onnx.log_model(
@@ -96,18 +92,10 @@ def _run(run_folder: Path, uri: str, experiment: str) -> Iterator[None]:
     import mlflow
 
     client = mlflow.MlflowClient(tracking_uri=uri)
-    found = client.get_experiment_by_name(experiment or EXPERIMENT)
-    identity = (
-        found.experiment_id
-        if found is not None
-        else client.create_experiment(experiment or EXPERIMENT, artifact_location=artifact_root(uri))
-    )
+    found = client.get_experiment_by_name(experiment)
+    identity = found.experiment_id if found else client.create_experiment(experiment, artifact_root(uri))
     parent = _parent(run_folder, client, str(identity))
-    with (
-        mlflow.start_run(run_id=parent)
-        if parent
-        else mlflow.start_run(experiment_id=str(identity), run_name=run_folder.name)
-    ):
+    with mlflow.start_run(parent or None, str(identity), None if parent else run_folder.name):
         yield
 
 

@@ -89,7 +89,11 @@ def drive(folder: Path, uri: str, start: int, stop: int, pause: float, timeout: 
         time.sleep(pause)
     history = search.history
     result: Any = SimpleNamespace(
-        best=history.best, pareto_front=history.pareto_front, state="finished", counts=history.counts()
+        best=history.best,
+        pareto_front=history.pareto_front,
+        state="finished",
+        counts=history.counts(),
+        hypervolume=None,
     )
     tracker.nascore_search_finished(search, result)
     return tracker.close(timeout)

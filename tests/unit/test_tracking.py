@@ -70,7 +70,8 @@ def make_search(folder: Path, trials: tuple[Trial, ...] = (), **settings: Any) -
 
 def make_result(search: Any, state: str = "finished") -> Any:
     history = search.history
-    return SimpleNamespace(best=history.best, pareto_front=history.pareto_front, state=state, counts=history.counts())
+    return SimpleNamespace(best=history.best, pareto_front=history.pareto_front, state=state, counts=history.counts(),
+                           hypervolume=None)  # fmt: skip
 
 
 def written(folder: Path) -> list[dict[str, Any]]:

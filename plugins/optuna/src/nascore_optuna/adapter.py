@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from nascore.contracts import Sampler
 from nascore.decisions import DecisionSpace
 from nascore.errors import CapabilityError
+from nascore.quiet import quiet_optuna
 from nascore.records import Candidate, Status
 from nascore.seeding import derive_seed
 
@@ -112,12 +113,8 @@ class OptunaSampler(Sampler):
         """Begin with an empty study."""
         self._storage = optuna.storages.InMemoryStorage()
         directions = [StudyDirection[objective.direction.name] for objective in self.objectives]
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # or it tells of a study that the user never made
-        try:
+        with quiet_optuna():
             self.study = optuna.create_study(storage=self._storage, directions=directions, sampler=self._fresh(0))
-        finally:
-            optuna.logging.set_verbosity(verbosity)
         self._study_id = self._storage.get_study_id_from_name(self.study.study_name)
         # Study.stop works inside Study.optimize only, and an exhaustive sampler calls it from tell.
         self.study.stop = self._stop  # type: ignore[method-assign]  # there is no other way in

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-import time
 from typing import TYPE_CHECKING
 
 import torch
 
 from nascore.seeding import isolated_random
+from nascore_blocks.costs import timed
 from nascore_blocks.threads import pinned_threads
 
 if TYPE_CHECKING:
@@ -26,18 +26,4 @@ def latency_ms(op: PricedOp, device: str | torch.device = "cpu") -> float:
         x = torch.randn(1, *op.input_shape, device=device)
         for _ in range(WARM_UP):
             module(x)
-        times = []
-        for _ in range(REPEATS):
-            _wait(device)
-            start = time.perf_counter()
-            module(x)
-            _wait(device)
-            times.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(times)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+        return statistics.median(timed(lambda: module(x), device, lambda times: len(times) < REPEATS))
