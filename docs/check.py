@@ -158,6 +158,7 @@ def _environment(site: Path) -> dict[str, str]:
         "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it the other way round: no isolation, so no download
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "OMP_NUM_THREADS": "1",
+        "XDG_CACHE_HOME": str(site / "cache"),
         "MPLBACKEND": "Agg",
         "NO_COLOR": "1",
     }

@@ -12,6 +12,7 @@ import click
 from nascore import __version__
 from nascore.cli.common import INTERRUPTED, Commands, color, say
 from nascore.cli.compare import compare
+from nascore.cli.device import device
 from nascore.cli.doctor import doctor
 from nascore.cli.plugins import plugins
 from nascore.cli.report import report
@@ -45,7 +46,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.color = color()
 
 
-for command in (search, resume, runs, show, retrain, export, report, track, compare, plugins, doctor):
+for command in (search, resume, runs, show, retrain, export, report, track, compare, device, plugins, doctor):
     cli.add_command(command)
 
 

@@ -1,0 +1,12 @@
+"""One thread: on a busy machine many tiny networks are ten times slower with more."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
