@@ -24,14 +24,17 @@ from scipy.stats import spearmanr
 
 from nascore.errors import DataError
 from nascore.pruning import make_pruner
-from nascore.records import Direction
+from nascore.records import Candidate, Direction
+from nascore_blocks.nasbench201 import NAMES
 from nascore_curves.predictor import CurvePredictor
 from nascore_curves.replay import replay
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from nascore.contracts import SearchSpace
 
     Floats = NDArray[np.float64]
 
@@ -44,11 +47,21 @@ class Source:
         curves: (curves, epochs), each to its end.
         features: (curves, features).
         direction: in which a value gets better.
+        space, candidates: what the curves are of, as a pruner sees it in a search; None where that is not known.
     """
 
-    def __init__(self, name: str, curves: Floats, features: Floats, direction: Direction) -> None:
+    def __init__(
+        self,
+        name: str,
+        curves: Floats,
+        features: Floats,
+        direction: Direction,
+        space: SearchSpace | None = None,
+        candidates: Sequence[Candidate] | None = None,
+    ) -> None:
         whole = np.isfinite(curves).all(1)
-        self.name, self.direction = name, direction
+        assert candidates is None or whole.all(), "each curve has its candidate"
+        self.name, self.direction, self.space, self.candidates = name, direction, space, candidates
         self.curves, self.features = curves[whole].astype(float), features[whole].astype(float)
 
 
@@ -95,7 +108,9 @@ def power_laws(count: int = 300, epochs: int = 40) -> Source:
 def nasbench_digits() -> Source | None:
     """The first training of each network; None where the plugin or its table is missing."""
     try:
-        from nascore_nasbench_digits.data import load_table
+        from nascore_nasbench_digits.data import OPS, load_table
+        from nascore_nasbench_digits.produce import load_data
+        from nascore_nasbench_digits.space import DigitsCells
 
         table = load_table()
     except (ImportError, DataError) as error:
@@ -104,7 +119,12 @@ def nasbench_digits() -> Source | None:
     cells = table.ops[np.unique(table.network, return_index=True)[1]]
     edges = (cells[:, :, None] == np.arange(cells.max() + 1)).reshape(len(cells), -1)
     features = np.hstack([np.log1p(np.stack([table.params, table.macs], axis=1)), edges])
-    return Source("nasbench-digits", table.curves[:, 0], features, Direction.MAXIMIZE)
+    space = DigitsCells()
+    space.setup(load_data().task)
+    candidates = [
+        Candidate(space.architecture({name: OPS[op] for name, op in zip(NAMES, cell, strict=True)})) for cell in cells
+    ]
+    return Source("nasbench-digits", table.curves[:, 0], features, Direction.MAXIMIZE, space, candidates)
 
 
 def prediction(source: Source, seeds: int, settings: int) -> dict[str, Any]:
@@ -132,6 +152,7 @@ def saving(source: Source, seeds: int, architectures: int) -> dict[str, Any]:
     epochs = source.curves.shape[1]
     pruners: dict[str, Mapping[str, Any]] = {
         "curves, delta 0.95": {"use": "curves:predict"},
+        "curves, delta 0.9": {"use": "curves:predict", "delta": 0.9},
         "curves, delta 0.99": {"use": "curves:predict", "delta": 0.99},
         "median": {"use": "median", "n_startup_trials": 15, "n_warmup_steps": epochs // 4},
         "successive halving": {"use": "successivehalving", "min_resource": max(1, epochs // 4), "reduction_factor": 2},
@@ -143,7 +164,11 @@ def saving(source: Source, seeds: int, architectures: int) -> dict[str, Any]:
         for seed in range(seeds):
             order = np.random.default_rng(seed).permutation(len(source.curves))[:architectures]
             curves = source.curves[order]
-            done = replay(make_pruner(table), curves, direction=source.direction, seed=seed)
+            known = [source.candidates[index] for index in order] if source.candidates else None
+            done = replay(
+                make_pruner(table), curves,
+                direction=source.direction, candidates=known, space=source.space, seed=seed,
+            )  # fmt: skip
             ends = curves[:, -1]
             best = float(ends.max() if source.direction is Direction.MAXIMIZE else ends.min())
             share.append(done.epochs / curves.size)

@@ -70,6 +70,17 @@ def test_the_standard_deviation_is_of_curves_that_were_not_learnt_from():
     assert std[0] > 0.8 * curves[:, -1].std()
 
 
+def test_it_is_surer_where_ends_lie_close_together():
+    rng = np.random.default_rng(0)
+    ends = np.concatenate([rng.uniform(0.3, 0.7, 60), rng.uniform(0.9, 0.95, 60)])
+    late = np.where(ends < 0.8, 0.1, 0.003) * rng.normal(size=120)  # what the beginning does not show
+    curves = (ends - late)[:, None] - 0.3 / np.arange(1, 11) + 0.0
+    curves[:, -1] = ends
+    mean, std = CurvePredictor(6).fit(curves).predict(curves[:, :4])
+    assert np.median(std[ends > 0.8]) < np.median(std[ends < 0.8]) / 4
+    assert np.mean(np.abs(mean - ends) <= 1.96 * std) > 0.9
+
+
 def test_the_last_value_is_taken_where_it_is_better():
     rng = np.random.default_rng(1)
     start = 10 ** rng.uniform(-6, 6, (9, 1))  # far too few for a regression over twelve orders of magnitude

@@ -124,7 +124,7 @@ class CurvePredictor:
                 continue
             regressor = self.regressor(int(tau))
             mean[rows] = regressor.predict(Examples.of(table[rows, :tau], extra[rows], self.epochs))
-            std[rows] = regressor.sigma
+            std[rows] = regressor.sigma(mean[rows])
         return mean, std
 
     def regressor(self, tau: int) -> Regressor:

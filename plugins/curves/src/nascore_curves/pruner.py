@@ -69,7 +69,7 @@ class Predict(Pruner):
         self,
         delta: float = 0.95,
         burn_in: int = 15,
-        least: float = 0.25,
+        least: float = 0.2,
         refit: int = 5,
         settings: int = 15,
         folds: int = 3,

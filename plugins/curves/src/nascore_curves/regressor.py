@@ -21,6 +21,8 @@ VIEWS = ("all", "summary", "curve")
 """What an SVR sees: everything; the summary and the architecture; the curve alone."""
 FAR = 3.0
 """Standard deviations beyond which a feature tells no more: a run that diverges would rule the kernel."""
+NEAR = 10
+"""The fewest residuals that tell how sure a prediction is."""
 KEPT = 3
 """The best settings, whose mean is the prediction."""
 
@@ -102,7 +104,6 @@ class Regressor:
     """Predicts the end of a curve from its first tau values.
 
     Attributes:
-        sigma: root mean square of the cross-validated residuals: training residuals would be too small.
         settings: of the SVRs in use; none where the last value, moved by the mean gain, was better.
     """
 
@@ -124,16 +125,35 @@ class Regressor:
         errors = [_rms(guess - ends) for guess in guesses]
         order = [int(i) for i in np.argsort(errors, kind="stable")[:KEPT]]
         self.settings: tuple[Setting, ...] = tuple(tried[i] for i in order)
-        self.sigma = _rms(np.mean([guesses[i] for i in order], axis=0) - ends) if order else np.inf
-        last = _rms(self._cross_validated(None, parts) - ends)
-        if last <= self.sigma:
-            self.settings, self.sigma = (), last
+        self._guesses = self._cross_validated(None, parts)
+        if order:
+            together: Floats = np.mean([guesses[i] for i in order], axis=0)
+            if _rms(together - ends) < _rms(self._guesses - ends):
+                self._guesses = together
+            else:
+                self.settings = ()
         self._models = [_fitted(setting, examples, ends) for setting in self.settings or (None,)]
 
     def predict(self, examples: Examples) -> Floats:
         """The expected end of each curve, (curves,)."""
         mean: Floats = np.mean([model(examples) for model in self._models], axis=0)
         return mean
+
+    def sigma(self, mean: Floats) -> Floats:
+        """How far from its prediction an end may lie, (curves,).
+
+        The root mean square of the cross-validated residuals (training residuals would be too small) of those
+        examples whose guesses are nearest: good curves end close together, poor ones anywhere.
+
+        Args:
+            mean: predictions, (curves,).
+        """
+        near = min(len(self._ends), max(NEAR, len(self._ends) // 4))
+        squares = (self._guesses - self._ends) ** 2
+        distance = np.abs(mean[:, None] - self._guesses)
+        nearest = np.argpartition(distance, near - 1, axis=1)[:, :near]
+        sigma: Floats = np.sqrt(squares[nearest].mean(axis=1))
+        return sigma
 
     def _draw(self, count: int, rng: np.random.Generator) -> list[Setting]:
         """Random settings, the views in turn."""
