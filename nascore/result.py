@@ -198,8 +198,10 @@ class SearchResult:
         return out
 
     def _repr_html_(self) -> str:
-        """A notebook shows the table of trials."""
-        return str(self.trials.to_html(max_rows=20))
+        """A notebook shows the best network and the table of trials."""
+        from nascore.report import page
+
+        return page.for_notebook(self)
 
     def __repr__(self) -> str:
         best = self.best

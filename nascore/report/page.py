@@ -65,6 +65,13 @@ def write(result: SearchResult, path: Path, against: Sequence[SearchResult]) -> 
     return files
 
 
+def for_notebook(result: SearchResult) -> str:
+    """The best network, drawn, above the table of trials."""
+    drawn, _ = network_figures(result)
+    pictures = "".join(svg(figure) for figure in drawn.values())
+    return f"<div>{pictures}</div>{result.trials.to_html(max_rows=20)}"
+
+
 def network_figures(result: SearchResult, number: int | None = None) -> tuple[dict[str, Figure], str]:
     """A trial's network drawn (the best one's), and each kind of cell in it; and why not, where it cannot be drawn."""
     best = result.best if number is None else result.trial(number)

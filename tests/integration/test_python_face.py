@@ -76,6 +76,7 @@ def test_the_result_tells_its_trials(result):
         assert not dominated.any()
     html = result._repr_html_()
     assert html.count("<tr") == 4
+    assert "<svg" in html, "the best network is drawn"
     assert f"{result.best.objectives['accuracy']:.6f}"[:8] in html
     assert f"best trial {result.best.number}" in repr(result)
 
