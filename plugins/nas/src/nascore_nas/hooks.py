@@ -53,6 +53,9 @@ def nascore_methods() -> list[Method]:
                 "paper-recurrent": PAPER_RECURRENT,
             },
             paper=PAPER,
-            note="On digits `quick` was compared with random search on one seed only, where it was better.",
+            note=(
+                "On digits, five seeds, the trials of `quick` are better than random ones (+0.096 +- 0.047 on average); "
+                "that the best is was not shown (+0.017 +- 0.022)."
+            ),
         )
     ]
