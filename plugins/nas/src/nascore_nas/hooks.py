@@ -54,8 +54,8 @@ def nascore_methods() -> list[Method]:
             },
             paper=PAPER,
             note=(
-                "On digits, five seeds, the trials of `quick` are better than random ones (+0.096 +- 0.047 on average); "
-                "that the best is was not shown (+0.017 +- 0.022)."
+                "On digits, five seeds, the trials of `quick` were better than random ones (+0.096 +- 0.047), "
+                "its best was not shown to be (+0.017 +- 0.022)."
             ),
         )
     ]
