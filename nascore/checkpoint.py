@@ -9,16 +9,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
+import math
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from nascore.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+log = logging.getLogger(__name__)
+
 _KEPT = 2
+SAVING_SHARE = 0.02
+"""Of a training's time that its checkpoints may take: the first state is kept, then as often as this allows."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -157,6 +164,51 @@ class Checkpoints:
         return sorted(
             (p for p in self.folder.glob("*.checkpoint") if p.stem.isdecimal()), key=lambda p: int(p.stem), reverse=True
         )
+
+
+class TrainingCheckpoint:
+    """The state of one training between two epochs, in a folder of the run.
+
+    Only a training of the same architecture, seed, options and version goes on from it.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        """
+        Args:
+            folder: of the checkpoints; made when the first is written.
+            identity: plain data that tells this training from others.
+        """
+        self._files = Checkpoints(folder)
+        self._identity = dict(identity)
+        self._due = -math.inf
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest state of this training that can be read, or None."""
+        for step, state, problem in self._files.load():
+            if state is None:
+                log.warning("retrain: %s; an older one is looked for", problem)
+            elif state["identity"] == self._identity:
+                log.info("retrain: goes on after step %d", step)
+                kept: dict[str, Any] = state["training"]
+                return kept
+        return None
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Keep the state after ``step``, unless the last one was kept so shortly ago that saving would cost time.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        begun = time.monotonic()
+        if begun < self._due:
+            return
+        try:
+            self._files.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"Cannot write {self._files.folder}: {error.strerror or error}.") from error
+        self._files.save(step, {"identity": self._identity, "training": state})
+        ended = time.monotonic()
+        self._due = ended + (ended - begun) / SAVING_SHARE
 
 
 def _try_to_read(path: Path) -> tuple[dict[str, Any] | None, str]:

@@ -18,7 +18,7 @@ word               provided by    meaning
 ``labels``         data set       integer class labels
 ``tokens``         data set       inputs are sequences of token numbers (time,), labels the next tokens
 ``curve``          evaluator      calls ``context.report`` as it goes, so that it can be pruned
-``retrain``        evaluator      has ``retrain(space, architecture, context)``
+``retrain``        evaluator      has ``retrain(architecture, splits, *, seed, device, report)``
 ``supernet``       search space   has a supernet: ``nascore_blocks.supernet.base.SupernetSpace``
 ``shared_weights`` evaluator      trains shared weights in ``prepare``, as the sampler's policy says
 ``grow``           search space   cells that grow: ``options(block)``, ``of_blocks``, ``blocks_of``
@@ -108,12 +108,17 @@ class Splits:
 
     Weights learn on ``train``, architectures are chosen on ``valid``, ``test`` is read once, by
     ``retrain``. Image data sets of ``nascore-blocks`` use ``torch.utils.data.Dataset``.
+
+    Attributes:
+        preprocessing: how what the user has becomes an input of a network, plain JSON, for those who use an
+            exported network without nascore; empty where the data set does not tell.
     """
 
     task: Task
     train: Any
     valid: Any
     test: Any = None
+    preprocessing: Mapping[str, Any] = field(default_factory=dict, compare=False, kw_only=True)
 
     def for_search(self) -> Splits:
         """The same splits with ``test`` sealed: any use of it raises :class:`DataError`."""

@@ -1,26 +1,33 @@
 """Training a found network to the end, on train and valid together, and testing it.
 
-This is the one place where the test split is opened, once a seed.
+This is the one place where the test split is opened, once a seed. The evaluator does the work:
+``retrain(architecture, splits, *, seed, device, report, ...)`` returns a :class:`~nascore.records.Measurement` with the objective
+``test_accuracy``, and the weights by name. Its further arguments are options of the training. One that is named
+``checkpoint`` gets a :class:`~nascore.checkpoint.TrainingCheckpoint`, from which a training that was killed goes on.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nascore.checkpoint import write_atomically
+from nascore._version import __version__
+from nascore.checkpoint import TrainingCheckpoint, write_atomically
 from nascore.devices import check_device
 from nascore.driver import torch_threads
-from nascore.errors import CapabilityError, RunError, SettingsError
+from nascore.errors import CapabilityError, RunError, SettingsError, nearest
 from nascore.plugins import Plugins
+from nascore.preference import chosen
 from nascore.pricing import PricingContext, price_by_installed
 from nascore.seeding import derive_seed
+from nascore.tracking import add_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from nascore.records import Trial
@@ -30,6 +37,10 @@ if TYPE_CHECKING:
 
 WEIGHTS = "weights.safetensors"
 _RECORD = "measurement.json"
+_SUMMARY = "result.json"
+_CHECKPOINT = "checkpoint"
+_OURS = frozenset({"architecture", "splits", "seed", "device", "report", "checkpoint"})
+"""What the core passes to an evaluator's ``retrain``; every other argument is an option."""
 
 
 @dataclass
@@ -75,6 +86,7 @@ def retrain(
     result: SearchResult,
     number: int | None = None,
     *,
+    prefer: Sequence[str] = (),
     seeds: int = 1,
     options: Mapping[str, Any] | None = None,
     report: Report | None = None,
@@ -87,6 +99,7 @@ def retrain(
     Args:
         result: of the search.
         number: of the trial; None: the best one.
+        prefer: rules instead of a number, such as ``latency_ms<=2``; see :func:`nascore.preference.preferred`.
         seeds: how many independent trainings, at least 1.
         options: passed on to the evaluator's ``retrain``, such as a longer training.
         report: called as ``report(seed index, step, metrics)``.
@@ -94,6 +107,8 @@ def retrain(
     Raises:
         CapabilityError: the evaluator cannot retrain.
         RunError: no such trial, or the run folder cannot be written.
+        SettingsError: an option that the evaluator does not take.
+        UsageError: a number and rules, or a rule that means nothing.
     """
     if seeds < 1:
         raise SettingsError(f"seeds is {seeds}; it must be at least 1.")
@@ -103,7 +118,8 @@ def retrain(
         raise CapabilityError(
             f"The evaluator {search.settings.evaluator.get('use')!r} cannot retrain: it does not provide 'retrain'."
         )
-    trial = result.trial(number)
+    _check_options(evaluator, options or {})
+    trial = chosen(result, number, prefer)
     search.space.check(trial.architecture)
     check_device(search.settings.device)  # imports torch, so that its threads are set before the first training
 
@@ -113,13 +129,41 @@ def retrain(
             out.accuracies.append(_one_seed(result, trial, index, out, report))
     costs = _costs(result, trial)
     out.params, out.macs = costs.get("params"), costs.get("macs")
-    write_atomically(out.folder / "result.json", json.dumps(out.summary(), indent=2).encode())
+    file = out.folder / _SUMMARY
+    write_atomically(file, json.dumps(out.summary(), indent=2).encode())
+    add_metrics(result.folder, measured(result, trial.number), [file], step=trial.number)
     return out
+
+
+def _check_options(evaluator: Any, options: Mapping[str, Any]) -> None:
+    """Refuse options that the evaluator's ``retrain`` does not take; one with ``**options`` checks them itself."""
+    parameters = inspect.signature(evaluator.retrain).parameters.values()
+    any_name = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    known = {p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD} - _OURS
+    for name in options:
+        if name in _OURS:
+            allowed = "Allowed: the settings of its training" if any_name else nearest("", known)
+            raise SettingsError(f"retrain.{name} is set by nascore itself and is no option. {allowed}.")
+        if name not in known and not any_name:
+            raise SettingsError(f"retrain.{name} is no option of {type(evaluator).__name__}; {nearest(name, known)}.")
 
 
 def retrain_folder(result: SearchResult, number: int) -> Path:
     """Where the retrained networks of a trial lie; it may not exist."""
     return result.folder / "retrain" / f"{number:06d}"
+
+
+def measured(result: SearchResult, number: int) -> dict[str, float]:
+    """What MLflow is told of a retrained trial: the mean test accuracy, its spread where there are several seeds.
+
+    Empty where the trial was not retrained.
+    """
+    try:
+        found = json.loads((retrain_folder(result, number) / _SUMMARY).read_text())["test_accuracy"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    spread = {"test_accuracy_std": found["std"]} if found["seeds"] > 1 else {}
+    return {"test_accuracy": found["mean"], **spread, "test_accuracy_seeds": float(found["seeds"])}
 
 
 def retrained_weights(result: SearchResult, number: int) -> Path | None:
@@ -149,13 +193,17 @@ def _one_seed(result: SearchResult, trial: Trial, index: int, out: Retrained, re
             report(index, step, metrics)
         return True
 
+    identity = {"key": trial.architecture.key, "seed": seed, "options": dict(out.options), "version": __version__}
+    more: dict[str, Any] = dict(out.options)
+    if "checkpoint" in inspect.signature(evaluator.retrain).parameters:
+        more["checkpoint"] = TrainingCheckpoint(folder / _CHECKPOINT, identity)
     measurement, weights = evaluator.retrain(
         trial.architecture,
         search.parts.data,
         seed=seed,
         device=search.settings.device,
         report=on_report,
-        **out.options,
+        **more,
     )
     record = {
         "key": trial.architecture.key,
@@ -165,10 +213,11 @@ def _one_seed(result: SearchResult, trial: Trial, index: int, out: Retrained, re
         "metrics": dict(measurement.metrics),
     }
     try:
-        shutil.rmtree(folder, ignore_errors=True)  # weights of another call must not stand beside this record
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _RECORD).unlink(missing_ok=True)  # that of another call must not stand beside these weights
         save_file(weights, folder / WEIGHTS)
         write_atomically(folder / _RECORD, json.dumps(record, indent=2).encode())
+        shutil.rmtree(folder / _CHECKPOINT, ignore_errors=True)  # last: until here a kill costs nothing
     except OSError as error:
         raise RunError(f"Cannot write {folder}: {error.strerror or error}.") from error
     return float(measurement.objectives["test_accuracy"])

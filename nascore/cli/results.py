@@ -27,28 +27,51 @@ if TYPE_CHECKING:
     from nascore.tracking.registry import Registered
 
 
-@click.command(epilog=example("nascore retrain runs/20260101-120000-amoebanet --seeds 3 --epochs 100"))
+RETRAINED = "the retraining, first seed"
+prefer_option = click.option(
+    "--prefer", multiple=True, metavar="RULE",
+    help="The best of the trials that keep a rule, such as 'latency_ms<=2'. Repeatable.",
+)  # fmt: skip
+
+
+@click.command(
+    epilog=example(
+        "nascore retrain runs/20260101-120000-amoebanet --seeds 3 --epochs 100",
+        "nascore retrain runs/20260101-120000-amoebanet --prefer 'latency_ms<=2' --set flip=true --set ema=0.99",
+    )
+)
 @run_argument
 @click.option("--trial", "number", type=click.IntRange(min=0), metavar="N", help="Another trial than the best one.")
+@prefer_option
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Independent trainings.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of those of the search.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
+              help="An option of the training instead of the search's, such as flip=true. Repeatable.")  # fmt: skip
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
-def retrain(run: Path, number: int | None, seeds: int, epochs: int | None, quiet: bool, as_json: bool) -> None:
+def retrain(
+    run: Path, number: int | None, prefer: tuple[str, ...], seeds: int, epochs: int | None,
+    assignments: tuple[str, ...], quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Train the best network on train and valid together, and test it, once a seed.
 
-    This opens the test split, which no search sees. What was trained before, with the same epochs,
-    is not trained again.
+    This opens the test split, which no search sees. What was trained before, with the same options,
+    is not trained again; a training that was stopped goes on from its last checkpoint.
     """
     show_warnings()
     from nascore.api import open_run
     from nascore.retrain import retrain as run_retrain
+    from nascore.settings import parse_assignment
+    from nascore.tracking.outbox import outbox_path
 
+    options = dict(map(parse_assignment, assignments)) | ({} if epochs is None else {"epochs": epochs})
     result = open_run(run)
     with terminate_like_interrupt():
-        options = {} if epochs is None else {"epochs": epochs}
-        done = run_retrain(result, number, seeds=seeds, options=options, report=None if quiet else _reporter(seeds))
-    attach(run, [done.folder / "result.json"])
+        done = run_retrain(
+            result, number, prefer=prefer, seeds=seeds, options=options, report=None if quiet else _reporter(seeds)
+        )
+    if outbox_path(run).is_file():
+        say(f"to send the result to MLflow: {type_this('track', shown(run))}")
     summary = done.summary()
     if as_json:
         print_json(summary)
@@ -78,6 +101,7 @@ def retrain(run: Path, number: int | None, seeds: int, epochs: int | None, quiet
     "--format", "form", required=True, metavar="FORMAT", help="py (one file, needs torch alone), onnx or torch."
 )
 @click.option("--trial", "number", type=click.IntRange(min=0), metavar="N", help="Another trial than the best one.")
+@prefer_option
 @click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="The file; default: in the run folder.")
 @click.option("--weights", type=click.Choice(["auto", "search", "retrain"]), default="auto", show_default=True,
               help="Which weights; auto: the retrained ones where there are any.")  # fmt: skip
@@ -85,8 +109,9 @@ def retrain(run: Path, number: int | None, seeds: int, epochs: int | None, quiet
               help="With onnx: also put it in MLflow's model registry under this name.")  # fmt: skip
 @json_option
 def export(
-    run: Path, form: str, number: int | None, output: Path | None, weights: str, name: str | None, as_json: bool
-) -> None:
+    run: Path, form: str, number: int | None, prefer: tuple[str, ...], output: Path | None, weights: str,
+    name: str | None, as_json: bool,
+) -> None:  # fmt: skip
     """Write a found network as a file to use elsewhere."""
     from nascore.errors import UsageError, nearest
     from nascore.export import FORMATS, export_network, export_source
@@ -97,9 +122,10 @@ def export(
         raise UsageError(f"--register takes --format onnx, which MLflow loads without nascore; got --format {form}.")
     show_warnings()
     from nascore.api import open_run
+    from nascore.preference import chosen
 
     result = open_run(run)
-    trial = result.trial(number)
+    trial = chosen(result, number, prefer)
     path = output if output is not None else _default_path(result, trial.number)
     path.parent.mkdir(parents=True, exist_ok=True)
     space, task, origin, registered = result.search.space, result.search.task, None, None
@@ -109,7 +135,8 @@ def export(
         network, origin = _network(result, trial.number, weights)
         examples = result.examples()
         files = export_network(network, path, form, task=task, architecture=trial.architecture, example=examples)
-        registered = _register(result, files[0], name, network, examples) if name else None
+        files += _input_file(result, files[0])
+        registered = _register(result, trial.number, files[0], name, network, origin) if name else None
     attach(run, files)
     if as_json:
         print_json({
@@ -149,13 +176,34 @@ def track(ctx: click.Context, run: Path, tracking_uri: str, experiment: str, as_
         ctx.exit(1)
 
 
-def _register(result: SearchResult, file: Path, name: str, network: Any, examples: Any) -> Registered:
-    """Put an ONNX file into the model registry."""
+def _input_file(result: SearchResult, network: Path) -> list[Path]:
+    """Write beside an exported network how its inputs are made, where the data set tells."""
+    import json
+
+    from nascore.checkpoint import write_atomically
+    from nascore.errors import NascoreError
+
+    try:
+        preprocessing = result.search.data.preprocessing
+    except NascoreError:  # the data stayed on another machine
+        return []
+    if not preprocessing:
+        return []
+    told = {"shape": ["batch", *result.search.task.shape], "type": "float32", **preprocessing}
+    path = network.with_suffix(".input.json")
+    write_atomically(path, json.dumps(told, indent=2).encode())
+    return [path]
+
+
+def _register(result: SearchResult, number: int, file: Path, name: str, network: Any, origin: str) -> Registered:
+    """Put an ONNX file into the model registry, with what its trial reached on the test split."""
     from nascore.export.checking import example_batch
+    from nascore.retrain import measured
     from nascore.tracking.registry import register
 
-    batch = example_batch(network, result.search.task, examples, 2)
-    return register(result.folder, file, name, batch.cpu().numpy())
+    batch = example_batch(network, result.search.task, result.examples(), 2).cpu().numpy()
+    metrics = measured(result, number) if origin == RETRAINED else {}
+    return register(result.folder, file, name, batch, metrics, step=number)
 
 
 def attach(run: Path, files: list[Path]) -> None:
@@ -183,7 +231,7 @@ def _network(result: SearchResult, number: int, weights: str) -> tuple[Any, str]
         return result.model(number), "the search"
     from nascore.result import load_weights
 
-    return load_weights(result.search.build(result.trial(number)), path), "the retraining, first seed"
+    return load_weights(result.search.build(result.trial(number)), path), RETRAINED
 
 
 def _default_path(result: SearchResult, number: int) -> Path:

@@ -32,7 +32,17 @@ from __future__ import annotations
 
 from nascore.tracking.outbox import Outbox, pending
 from nascore.tracking.place import default_uri, resolve_uri
-from nascore.tracking.process import CLOSE_SECONDS, add_artifacts, flush
+from nascore.tracking.process import CLOSE_SECONDS, add_artifacts, add_metrics, flush
 from nascore.tracking.tracker import Tracker
 
-__all__ = ["CLOSE_SECONDS", "Outbox", "Tracker", "add_artifacts", "default_uri", "flush", "pending", "resolve_uri"]
+__all__ = [
+    "CLOSE_SECONDS",
+    "Outbox",
+    "Tracker",
+    "add_artifacts",
+    "add_metrics",
+    "default_uri",
+    "flush",
+    "pending",
+    "resolve_uri",
+]

@@ -107,9 +107,10 @@ def finished(result: SearchResult) -> Event:
     }
 
 
-def artifacts(files: list[str]) -> Event:
-    """Files of the run folder that belong to the parent run, made after the search: a report, a model."""
-    return {"event": "artifacts", "time": time.time(), "files": files}
+def artifacts(files: list[str], metrics: Mapping[str, float] | None = None, step: int = 0) -> Event:
+    """What belongs to the parent run and came after the search: files of the run folder, and metrics at a step."""
+    more = {"metrics": dict(metrics), "step": step} if metrics else {}
+    return {"event": "artifacts", "time": time.time(), "files": files, **more}
 
 
 def flatten(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:

@@ -6,11 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nascore.errors import RunError
 from nascore.tracking import events
 from nascore.tracking.outbox import Outbox, Sent, outbox_path, pending
 from nascore.tracking.place import Place, resolve_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CLOSE_SECONDS = 10.0
 """How long a search that has ended waits for the sender, in seconds."""
@@ -152,6 +156,21 @@ def add_artifacts(run_folder: Path, files: list[Path]) -> None:
     Raises:
         RunError: a file is missing or lies elsewhere, or the outbox cannot be written.
     """
+    add_metrics(run_folder, {}, files)
+
+
+def add_metrics(run_folder: Path, metrics: Mapping[str, float], files: list[Path], step: int = 0) -> None:
+    """Add metrics to the MLflow run of a search that has ended, with the files behind them, as :func:`add_artifacts`.
+
+    Args:
+        run_folder: of the search.
+        metrics: finite numbers by name.
+        files: inside of the run folder.
+        step: of the metrics, such as the number of the trial.
+
+    Raises:
+        RunError: a file is missing or lies elsewhere, or the outbox cannot be written.
+    """
     if not outbox_path(run_folder).is_file():
         return
     names = []
@@ -162,7 +181,7 @@ def add_artifacts(run_folder: Path, files: list[Path]) -> None:
         names.append(path.relative_to(run_folder.resolve()).as_posix())
     try:
         outbox = Outbox(outbox_path(run_folder))
-        outbox.append(events.artifacts(names))
+        outbox.append(events.artifacts(names, metrics, step))
         outbox.close()
     except OSError as error:
         raise RunError(f"Cannot write {outbox_path(run_folder)}: {error}.") from error

@@ -11,7 +11,7 @@ from nascore.tracking.outbox import outbox_path, read_events
 from nascore.tracking.place import Place, artifact_root, resolve_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -34,7 +34,14 @@ class Registered:
     tracking_uri: str
 
 
-def register(run_folder: Path, file: Path, name: str, example: np.ndarray[Any, Any]) -> Registered:
+def register(
+    run_folder: Path,
+    file: Path,
+    name: str,
+    example: np.ndarray[Any, Any],
+    metrics: Mapping[str, float] | None = None,
+    step: int = 0,
+) -> Registered:
     """Log an ONNX file as a model of the search's MLflow run, and give it a version in the registry.
 
     Args:
@@ -42,6 +49,8 @@ def register(run_folder: Path, file: Path, name: str, example: np.ndarray[Any, A
         file: the ONNX file.
         name: of the registered model; made where there is none, else it gets a further version.
         example: a batch of inputs; gives the signature, and is kept beside the model.
+        metrics: of the model, such as its test accuracy; they are the run's too.
+        step: of the metrics, such as the number of the trial.
 
     Raises:
         RunError: MLflow cannot be reached, or refuses; says what it said.
@@ -67,6 +76,8 @@ def register(run_folder: Path, file: Path, name: str, example: np.ndarray[Any, A
                 input_example=example,
                 pip_requirements=["onnx", "onnxruntime", "mlflow"],
             )
+            if metrics:
+                mlflow.log_metrics(dict(metrics), step=step, model_id=info.model_id)
     except MlflowException as error:
         raise RunError(f"MLflow at {uri} does not take the model: {str(error).splitlines()[0]}") from error
     version = str(info.registered_model_version)

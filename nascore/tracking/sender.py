@@ -169,6 +169,7 @@ class Sender:
             target.finish(event, after.table)
             after.status, after.ended = words.SEARCH_STATUS[event["status"]], True
         elif kind == "artifacts":
+            points.extend(words.later_points(event))
             target.attach(event["files"])
         else:
             raise KeyError(f"unknown event {kind!r}")

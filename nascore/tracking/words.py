@@ -139,3 +139,9 @@ def trial_tags(event: Event) -> dict[str, str]:
         if value not in ("", None, {}):
             tags[f"nascore.{key}"] = value if isinstance(value, str) else json.dumps(value)
     return {key: cut(value, TAG_LENGTH) for key, value in tags.items()}
+
+
+def later_points(event: Event) -> list[Point]:
+    """The metrics of the parent run that came after the search, such as a test accuracy."""
+    when, step = int(event["time"] * 1000), event.get("step", 0)
+    return [Point(name(key), value, when, step) for key, value in event.get("metrics", {}).items()]

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from nascore.cli.main import cli
 from nascore.contracts import Task
 from nascore.errors import UsageError
 from nascore.export import ExportError, export_onnx
+from nascore.result import load_weights
+from nascore.retrain import retrained_weights
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -53,23 +56,34 @@ def test_register_needs_onnx(tmp_path: Path) -> None:
         cli(["export", str(tmp_path), "--format", "py", "--register", "x"], standalone_mode=False)
 
 
+def _nascore(*words: str) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, "-m", "nascore", *words, "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    out: dict[str, Any] = json.loads(done.stdout)
+    return out
+
+
 @pytest.mark.slow
 def test_registered_and_loaded_without_torch(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    search = ["search", "--plugin", "random", "--trials", "2", "--set", "evaluator.epochs=1", "--out", str(run)]
-    subprocess.run([sys.executable, "-m", "nascore", *search, "--quiet"], check=True)  # tracked, by its own sender
+    run = str(tmp_path / "run")
+    _nascore("search", "--plugin", "random", "--trials", "1", "--set", "evaluator.epochs=1", "--out", run)  # tracked
+    accuracy = _nascore("retrain", run, "--seeds", "2", "--epochs", "1", "--quiet")["test_accuracy"]
+    assert _nascore("track", run)["pending"] == 0
+    out = _nascore("export", run, "--format", "onnx", "--register", "digits")
+    file, told = map(Path, out["files"])
+    assert json.loads(told.read_text()).keys() == {"shape", "type", "scale", "shift"}
     result = nascore.open_run(run)
-    words = ["export", str(run), "--format", "onnx", "--register", "digits", "--json"]
-    done = subprocess.run([sys.executable, "-m", "nascore", *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    out = json.loads(done.stdout)
-    (file,) = map(Path, out["files"])
     inputs = result.examples()
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     (ours,) = session.run(None, {"input": inputs.numpy()})
+    weights = retrained_weights(result, 0)
+    assert weights is not None
     with torch.no_grad():
-        expected = result.model()(inputs).numpy()
+        expected = load_weights(result.search.build(result.trial(0)), weights)(inputs).numpy()
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
+    _check_mlflow(out["registered"], {
+        "test_accuracy": accuracy["mean"], "test_accuracy_std": accuracy["std"], "test_accuracy_seeds": 2.0
+    })  # fmt: skip
     np.save(tmp_path / "inputs.npy", inputs.numpy())
     script = (
         "import sys, mlflow, numpy as np\n"
@@ -82,3 +96,20 @@ def test_registered_and_loaded_without_torch(tmp_path: Path) -> None:
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[[-1, 1, 8, 8], [-1, 10]]"
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), ours, rtol=1e-6)
+
+
+def _check_mlflow(registered: dict[str, str], metrics: dict[str, float]) -> None:
+    """The run of the search and the model both have the metrics; the model has an example of its input."""
+    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.models import get_model_info
+
+    client = MlflowClient(tracking_uri=registered["tracking_uri"], registry_uri=registered["tracking_uri"])
+    version = client.get_model_version(registered["name"], registered["version"])
+    model = client.get_logged_model(version.model_id)
+    assert {metric.key: metric.value for metric in model.metrics} == metrics
+    run = client.get_run(model.source_run_id)
+    assert run.data.metrics.items() >= metrics.items()
+    assert run.data.tags["nascore.run"]
+    mlflow.set_tracking_uri(registered["tracking_uri"])
+    assert get_model_info(registered["uri"]).saved_input_example_info

@@ -20,7 +20,18 @@ from nascore.errors import RunError
 from nascore.history import TrialHistory
 from nascore.records import Architecture, Candidate, Cost, Direction, Objective, Status, Trial
 from nascore.settings import SearchSettings
-from nascore.tracking import Tracker, add_artifacts, default_uri, events, flush, pending, resolve_uri, table, words
+from nascore.tracking import (
+    Tracker,
+    add_artifacts,
+    add_metrics,
+    default_uri,
+    events,
+    flush,
+    pending,
+    resolve_uri,
+    table,
+    words,
+)
 from nascore.tracking import sender as sender_module
 from nascore.tracking import tracker as tracker_module
 from nascore.tracking.outbox import Outbox, Sent, outbox_path, read_events
@@ -503,6 +514,16 @@ def write_search(folder: Path, count: int, end: str = "") -> None:
     if end:
         outbox.append(events.finished(make_result(search, end)))
     outbox.close()
+
+
+def test_what_comes_after_the_search_is_sent_too(tmp_path: Path) -> None:
+    write_search(tmp_path, 2, "finished")
+    (tmp_path / "result.json").write_text("{}")
+    add_metrics(tmp_path, {"test_accuracy": 0.75, "test_accuracy_std": 0.02}, [tmp_path / "result.json"], step=1)
+    target = MemoryTarget()
+    assert send(tmp_path, target)[0] == 0
+    sent = {(point.key, point.value, point.step) for point in target.metrics}
+    assert {("test_accuracy", 0.75, 1), ("test_accuracy_std", 0.02, 1)} <= sent
 
 
 def test_everything_is_sent_and_the_best_so_far_with_it(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import json
 import math
 from typing import Any
 
@@ -11,7 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from nascore.checkpoint import decode, encode
 from nascore.errors import SettingsError
+from nascore.seeding import isolated_random
+from nascore_blocks.average import Average
 from nascore_blocks.data import Digits, Split, TensorSplit
 from nascore_blocks.data.augment import augment
 from nascore_blocks.layout import arranged, layout
@@ -286,6 +292,8 @@ def test_networks_that_onednn_would_crash_on_are_not_run_channels_last() -> None
         ({"drop_path": 1.0}, r"\[0, 1\)"),
         ({"data_fraction": 0.0}, r"\(0, 1\]"),
         ({"patience": -1}, ">= 0"),
+        ({"ema": 1.0}, r"\[0, 1\)"),
+        ({"autoaugment": "trivia"}, "did you mean 'trivial'"),
     ],
 )
 def test_bad_recipes_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -310,3 +318,157 @@ def test_grey_images_that_were_changed_do_not_bring_channels_last_back(changes: 
     assert torch.equal(arranged_images, images)
     assert arranged_images.stride() == (64, 64, 8, 1)
     assert nn.Conv2d(1, 4, 3)(arranged_images).is_contiguous()
+
+
+def test_settings_that_a_user_types_are_checked() -> None:
+    assert Recipe().changed({"epochs": 3, "flip": True, "ema": 0}) == Recipe(epochs=3, flip=True, ema=0.0)
+    with pytest.raises(SettingsError, match=r"retrain\.crops is no option .*did you mean 'crop'"):
+        Recipe().changed({"crops": 1})
+    with pytest.raises(SettingsError, match=r"retrain\.crop = 'wide'"):
+        Recipe().changed({"crop": "wide"})
+    with pytest.raises(SettingsError, match=r"drop_path is 2\.0"):
+        Recipe().changed({"drop_path": 2})
+
+
+def test_the_average_of_a_sequence_made_by_hand() -> None:
+    network = nn.BatchNorm1d(1, affine=True)
+    average = Average(network, 0.5)
+    weights = [10.0, 4.0, -2.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0]
+    expected, mean = 1.0, 0.0
+    for n, weight in enumerate(weights, 1):
+        with torch.no_grad():
+            network.weight.fill_(weight)
+            network.running_mean.fill_(-weight)  # type: ignore[union-attr]  # batch norm has statistics here
+            network.num_batches_tracked.fill_(n)  # type: ignore[union-attr]  # and counts
+        average.update()
+        decay = [2 / 11, 3 / 12, 4 / 13, 5 / 14, 6 / 15, 7 / 16, 8 / 17, 0.5, 0.5][n - 1]
+        expected = decay * expected + (1 - decay) * weight
+        mean = decay * mean - (1 - decay) * weight
+    with average.applied():
+        assert network.weight.item() == pytest.approx(expected, abs=1e-5)
+        assert network.running_mean.item() == pytest.approx(mean, abs=1e-5)  # type: ignore[union-attr]  # as above
+        assert network.num_batches_tracked == 9
+    assert (network.weight.item(), network.running_mean.item()) == (8.0, -8.0)  # type: ignore[union-attr]  # as above
+    average.settle()
+    assert network.weight.item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_average_is_what_is_validated_and_kept() -> None:
+    data = _small(200)
+    data = TensorSplit(data.inputs + data.labels[:, None, None, None], data.labels)
+    plain, averaged, hand = _network_for_small(), _network_for_small(), _network_for_small()
+    train(plain, data, Recipe(epochs=3, schedule="constant"), seed=0)
+    outcome = train(averaged, data, Recipe(epochs=3, schedule="constant", ema=0.9), seed=0, valid=data)
+    assert (outcome.metrics["accuracy"], outcome.metrics["loss"]) == evaluate(averaged, data, batch_size=256)
+    average = Average(hand, 0.9)
+
+    class Watched(nn.Module):
+        """Takes the average before each step but the first: after the one before."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.steps = hand, 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training and self.steps:
+                average.update()
+            self.steps += self.training
+            out: Tensor = self.inner(x)
+            return out
+
+    train(Watched(), data, Recipe(epochs=3, schedule="constant"), seed=0)
+    for name, value in plain.state_dict().items():
+        assert value.equal(hand.state_dict()[name]), name  # to take the average changes no bit of the training
+    average.update()
+    average.settle()
+    for name, value in averaged.state_dict().items():
+        assert value.equal(hand.state_dict()[name]), name
+    assert not averaged.state_dict()["1.weight"].equal(plain.state_dict()["1.weight"])
+
+
+def test_an_average_goes_back_to_the_best_epoch_too() -> None:
+    data = _small(40)
+    valid = TensorSplit(data.inputs, 1 - data.labels)
+    network = _Spy()
+    outcome = train(network, data, Recipe(epochs=30, patience=2, ema=0.8), seed=0, valid=valid)
+    assert outcome.epochs < 30
+    assert evaluate(network, valid)[0] == outcome.metrics["accuracy"]
+
+
+def _network_for_small() -> nn.Sequential:
+    torch.manual_seed(2)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+
+
+class _Memory:
+    """Keeps every state as a file would: copied."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, dict[str, Any]] = {}
+
+    def load(self) -> dict[str, Any] | None:
+        return copy.deepcopy(self.kept[max(self.kept)]) if self.kept else None
+
+    def save(self, epoch: int, state: dict[str, Any]) -> None:
+        # As safetensors would: whatever the layout was, it is contiguous.
+        tensors: dict[str, Any] = {}
+        body = json.loads(json.dumps(encode(state, tensors)))
+        self.kept[epoch] = decode(body, {name: value.clone().contiguous() for name, value in tensors.items()})
+
+
+class _StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"flip": True, "crop": 1, "cutout": 2, "ema": 0.9},
+        {"optimizer": "sgd", "learning_rate": 0.1, "label_smoothing": 0.1, "drop_path": 0.2},
+        {"patience": 3, "ema": 0.5, "schedule": "constant"},
+    ],
+)
+def test_a_training_that_was_stopped_ends_as_one_that_was_not(settings: dict[str, Any]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    data = TensorSplit(torch.randn(70, 3, 6, 6, generator=generator), torch.arange(70) % 3)
+    recipe = Recipe(epochs=4, batch_size=16, **settings)
+    # The better it learns, the worse it validates, so that the best epoch lies before the stop.
+    valid = TensorSplit(data.inputs, (data.labels + 1) % 3)
+
+    def run(stop: int, memory: _Memory | None) -> tuple[dict[str, Tensor], list[int], dict[str, float]]:
+        with isolated_random(3):
+            network = nn.Sequential(
+                nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Dropout(0.3),
+                nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 36, 3),
+            )  # fmt: skip
+            seen = []
+
+            def report(epoch: int, metrics: dict[str, float]) -> bool:
+                seen.append(epoch)
+                if epoch == stop:
+                    raise _StoppedError
+                return True
+
+            with contextlib.suppress(_StoppedError):
+                outcome = train(network, data, recipe, seed=5, valid=valid, report=report, checkpoint=memory)
+                return network.state_dict(), seen, outcome.metrics
+            return {}, seen, {}
+
+    whole, epochs, metrics = run(0, None)
+    memory = _Memory()
+    assert run(2, memory)[1] == [1, 2]
+    resumed, rest, again = run(0, memory)
+    assert epochs == [1, 2, 3, 4]
+    assert rest == [3, 4]
+    assert again == metrics
+    for name, value in whole.items():
+        assert value.equal(resumed[name]), name
+
+
+def test_a_training_that_had_ended_is_not_trained_again() -> None:
+    memory, first, second = _Memory(), _Spy(), _Spy()
+    outcome = train(first, _small(), Recipe(epochs=2), seed=0, checkpoint=memory)
+    again = train(second, _small(), Recipe(epochs=2), seed=0, checkpoint=memory)
+    assert second.sizes == []
+    assert second.linear.weight.equal(first.linear.weight)
+    assert (again.epochs, again.metrics, again.samples) == (2, outcome.metrics, outcome.samples)

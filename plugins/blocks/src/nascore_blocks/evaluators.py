@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nascore.contracts import Context, SearchSpace, Splits, Task
     from nascore.records import Architecture, Candidate
     from nascore_blocks.data.splits import Split
-    from nascore_blocks.training import Report
+    from nascore_blocks.training import Checkpoint, Report
 
 WEIGHTS = "weights.safetensors"
 
@@ -77,6 +77,9 @@ class Train(Evaluator):
         flip: mirror images at random, left to right; like ``crop`` and ``cutout``, for images only.
         crop: shift images at random by up to this many pixels.
         cutout: side in pixels of a random square set to 0; 0 for none.
+        autoaugment: a policy for colour images kept as bytes: ``trivial``, ``rand``, ``cifar10``, ``imagenet`` or
+            ``svhn``; empty for none.
+        ema: decay of the average of the weights that is validated and kept, in [0, 1); 0 keeps the last weights.
         mixed_precision: half precision on CUDA devices.
         save_weights: keep the trained weights in the trial's folder.
         resolution: a proxy: average the images down to this height and width in pixels; 0 leaves them.
@@ -112,6 +115,8 @@ class Train(Evaluator):
         flip: bool = False,
         crop: int = 0,
         cutout: int = 0,
+        autoaugment: str = "",
+        ema: float = 0.0,
         mixed_precision: bool = False,
         save_weights: bool = True,
         resolution: int = 0,
@@ -136,6 +141,8 @@ class Train(Evaluator):
             flip=flip,
             crop=crop,
             cutout=cutout,
+            autoaugment=autoaugment,
+            ema=ema,
             mixed_precision=mixed_precision,
         )
         self.save_weights = save_weights
@@ -206,8 +213,9 @@ class Train(Evaluator):
         *,
         seed: int,
         device: str = "cpu",
-        epochs: int | None = None,
         report: Report | None = None,
+        checkpoint: Checkpoint | None = None,
+        **changes: Any,
     ) -> tuple[Measurement, dict[str, torch.Tensor]]:
         """Train on ``train`` and ``valid`` together, then test, once.
 
@@ -216,19 +224,25 @@ class Train(Evaluator):
             splits: with ``test`` unsealed.
             seed: of the weights, the order of the examples, everything.
             device: where.
-            epochs: instead of the setting; the schedule spans them.
             report: called as ``report(epoch, {"train_loss": ...})``; False stops the training, and
                 the test is made all the same.
+            checkpoint: keeps the state between epochs; see :func:`nascore_blocks.training.train`.
+            changes: settings of the recipe instead of those of the search, such as ``epochs=100, flip=True``;
+                the schedule spans the epochs that result.
 
         Returns:
             A measurement with the objectives ``test_accuracy`` (in [0, 1]) and ``test_loss`` (nats),
             and the weights by name, on the CPU.
+
+        Raises:
+            SettingsError: a change that the recipe does not have, or that is not allowed.
         """
-        recipe = self.recipe if epochs is None else self.recipe.at({"epochs": epochs})
+        recipe = self.recipe.changed(changes)
+        check_augmentation(recipe, splits.task)
         data = Joined(as_split(splits.train), as_split(splits.valid))
         with isolated_random(seed):
             network = self.space.build(architecture, splits.task)
-            outcome = train(network, data, recipe, seed=seed, device=device, report=report)
+            outcome = train(network, data, recipe, seed=seed, device=device, report=report, checkpoint=checkpoint)
             accuracy, loss = evaluate(network, as_split(splits.test), device=device, batch_size=4 * recipe.batch_size)
         objectives = {"test_accuracy": accuracy, "test_loss": loss}
         metrics = _numbers(outcome) | of_text(splits.task, loss, "test_")
@@ -261,7 +275,9 @@ def check_augmentation(recipe: Recipe, task: Task) -> None:
         SettingsError: names the task.
     """
     if recipe.augments and task.kind == "language-modelling":
-        raise SettingsError(f"flip, crop and cutout change images; {task.name!r} has tokens. Leave them at 0.")
+        raise SettingsError(
+            f"flip, crop, cutout and autoaugment change images; {task.name!r} has tokens. Leave them out."
+        )
 
 
 def _numbers(outcome: Outcome) -> dict[str, float]:

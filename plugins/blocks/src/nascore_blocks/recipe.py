@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from nascore.errors import SettingsError, nearest
+from nascore.options import make
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "constant")
+POLICIES = ("", "cifar10", "imagenet", "rand", "svhn", "trivial")
 FIDELITIES = ("data_fraction", "epochs")
 """What a candidate's fidelity may override."""
 
@@ -43,6 +46,11 @@ class Recipe:
         flip: mirror images at random, left to right.
         crop: shift images at random by up to this many pixels (zero padding), >= 0.
         cutout: side in pixels of a square set to 0 (arXiv:1708.04552); 0 for none.
+        autoaugment: for colour images kept as bytes, a policy of photometric and geometric changes before the
+            others: ``trivial`` (TrivialAugment, arXiv:2103.10158), ``rand`` (RandAugment, arXiv:1909.13719), or one of
+            AutoAugment's (arXiv:1805.09501) ``cifar10``, ``imagenet``, ``svhn``; empty for none.
+        ema: decay of an exponential moving average of the weights, in [0, 1); it is the average that is validated
+            and kept. 0 keeps the last weights. See :class:`nascore_blocks.average.Average`.
         mixed_precision: half precision on CUDA devices; without effect on others.
     """
 
@@ -63,10 +71,12 @@ class Recipe:
     flip: bool = False
     crop: int = 0
     cutout: int = 0
+    autoaugment: str = ""
+    ema: float = 0.0
     mixed_precision: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("autoaugment", POLICIES)):
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"{name} is {getattr(self, name)!r}; {nearest(str(getattr(self, name)), allowed)}.")
         for name, least in (("epochs", 1), ("batch_size", 2), ("patience", 0), ("crop", 0), ("cutout", 0)):
@@ -81,6 +91,7 @@ class Recipe:
             ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
             ("drop_path", 0 <= self.drop_path < 1, "in [0, 1)"),
             ("auxiliary_weight", self.auxiliary_weight >= 0, ">= 0"),
+            ("ema", 0 <= self.ema < 1, "in [0, 1)"),
             ("data_fraction", 0 < self.data_fraction <= 1, "in (0, 1]"),
         ):
             if not holds or math.isinf(getattr(self, name)):
@@ -89,13 +100,26 @@ class Recipe:
     @property
     def augments(self) -> bool:
         """Are images changed before they are learnt from?"""
-        return self.flip or self.crop > 0 or self.cutout > 0
+        return self.flip or self.crop > 0 or self.cutout > 0 or bool(self.autoaugment)
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of ``step`` (from 0) of ``steps``."""
         if self.schedule == "constant":
             return self.learning_rate
         return self.learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
+
+    def changed(self, changes: Mapping[str, Any], where: str = "retrain") -> Recipe:
+        """This recipe with any of its settings changed, as a user typed them.
+
+        Args:
+            changes: name -> value.
+            where: what the settings are of, for messages.
+
+        Raises:
+            SettingsError: an unknown setting, or a value of a wrong type or that is not allowed; names it.
+        """
+        recipe: Recipe = make(Recipe, {**asdict(self), **changes}, where)
+        return recipe
 
     def at(self, fidelity: Mapping[str, float]) -> Recipe:
         """This recipe with some settings overridden; the schedule spans the run that results.

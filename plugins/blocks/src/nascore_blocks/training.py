@@ -9,11 +9,12 @@ and activations lie channels-last.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,8 @@ from torch import Tensor, nn
 
 from nascore.errors import NascoreError
 from nascore.seeding import derive_seed
-from nascore_blocks.data.augment import augment
+from nascore_blocks.average import Average
+from nascore_blocks.data.augment import Augmentation
 from nascore_blocks.data.splits import Subset, nested_subset
 from nascore_blocks.layout import arranged, layout, place
 
@@ -39,6 +41,16 @@ _CHECK_EVERY = 50
 
 class TrainingError(NascoreError):
     """A training that cannot go on: a loss that is not finite, or a network that does not fit the task."""
+
+
+class Checkpoint(Protocol):
+    """Where a training keeps its state between epochs, so that one that was killed goes on."""
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state that was kept; None to begin anew."""
+
+    def save(self, epoch: int, state: dict[str, Any]) -> None:
+        """Keep ``state``, of tensors and plain data, as it is after ``epoch``; it may be passed over."""
 
 
 @dataclass
@@ -71,6 +83,7 @@ def train(
     device: torch.device | str = "cpu",
     valid: Split | None = None,
     report: Report | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Train ``network`` in place.
 
@@ -88,11 +101,32 @@ def train(
         device: where to train; the network is moved there.
         valid: to validate on after every epoch.
         report: called as ``report(epoch, metrics)`` after every epoch, from 1 on; False stops.
+        checkpoint: keeps the state after every epoch. A training that finds one goes on behind it, and on the
+            CPU ends with the very weights, bit for bit, of one that was not interrupted. ``report`` is not
+            called again for the epochs before.
 
     Raises:
         TrainingError: the loss is not finite, or the network does not fit the data.
     """
-    return _Training(network, data, recipe, seed, torch.device(device), valid).run(report)
+    return _Training(network, data, recipe, seed, torch.device(device), valid).run(report, checkpoint)
+
+
+@dataclass
+class _Progress:
+    """How far a training is: what :meth:`_Training.run` carries from epoch to epoch.
+
+    Attributes:
+        metrics: those of the outcome.
+        best: highest accuracy (or lowest loss, negative) where the recipe has patience.
+        best_epoch: when that was.
+        seconds: spent in earlier sessions.
+    """
+
+    epoch: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    best: float = -math.inf
+    best_epoch: int = 0
+    seconds: float = 0.0
 
 
 class _Training:
@@ -121,33 +155,86 @@ class _Training:
         self.half = torch.bfloat16 if self.amp and torch.cuda.is_bf16_supported() else torch.float16
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.amp and self.half is torch.float16)
         self.classes = int(self.data.labels.max()) + 1
+        self.augmentation = Augmentation(self.data, recipe, self.order) if recipe.augments else None
+        self.average = Average(self.network, recipe.ema) if recipe.ema else None
+        self.best_state: dict[str, Tensor] | None = None
         self.step = 0
         self.steps = recipe.epochs * len(batches(len(data), recipe.batch_size))
 
-    def run(self, report: Report | None) -> Outcome:
+    def run(self, report: Report | None, checkpoint: Checkpoint | None) -> Outcome:
         started = time.perf_counter()
-        outcome, best, best_state, best_epoch = Outcome(), -math.inf, None, 0
-        for epoch in range(1, self.recipe.epochs + 1):
-            metrics = {"train_loss": self.epoch(epoch)}
+        state = checkpoint.load() if checkpoint is not None else None
+        done = self.restored(state) if state is not None else _Progress()
+        before, pruned = done.seconds, False
+        while done.epoch < self.recipe.epochs and not self.out_of_patience(done):
+            done.epoch += 1
+            metrics = {"train_loss": self.epoch(done.epoch)}
+            self.judge(metrics, done)
+            done.seconds = before + time.perf_counter() - started
+            if checkpoint is not None:
+                checkpoint.save(done.epoch, self.state(done))
+            if report is not None and not report(done.epoch, metrics):
+                pruned = True
+                break
+        if self.best_state is not None:
+            self.network.load_state_dict(self.best_state)
+        elif self.average is not None:
+            self.average.settle()
+        seconds = before + time.perf_counter() - started
+        return Outcome(done.epoch, done.metrics, pruned, done.epoch * len(self.data), seconds)
+
+    def out_of_patience(self, done: _Progress) -> bool:
+        return bool(self.recipe.patience) and done.epoch - done.best_epoch >= self.recipe.patience
+
+    def judge(self, metrics: dict[str, float], done: _Progress) -> None:
+        """Validate what is to be kept, and remember it where it is the best so far and the recipe has patience."""
+        with self.average.applied() if self.average is not None else contextlib.nullcontext():
             if self.valid is not None:
                 metrics["accuracy"], metrics["loss"] = evaluate(
                     self.network, self.valid, device=self.device, batch_size=4 * self.recipe.batch_size
                 )
-            outcome.epochs, outcome.samples = epoch, epoch * len(self.data)
+            score = metrics.get("accuracy", -metrics["train_loss"])
             if not self.recipe.patience:
-                outcome.metrics = metrics
-            elif metrics.get("accuracy", -metrics["train_loss"]) > best:
-                best, best_epoch = metrics.get("accuracy", -metrics["train_loss"]), epoch
-                best_state, outcome.metrics = copy.deepcopy(self.network.state_dict()), metrics
-            if report is not None and not report(epoch, metrics):
-                outcome.pruned = True
-                break
-            if self.recipe.patience and epoch - best_epoch >= self.recipe.patience:
-                break
-        if best_state is not None:
-            self.network.load_state_dict(best_state)
-        outcome.seconds = time.perf_counter() - started
-        return outcome
+                done.metrics = metrics
+            elif score > done.best:
+                done.best, done.best_epoch, done.metrics = score, done.epoch, metrics
+                self.best_state = copy.deepcopy(self.network.state_dict())
+
+    def state(self, done: _Progress) -> dict[str, Any]:
+        """All that the rest of the training depends on."""
+        cuda = self.device.type == "cuda"
+        return {
+            "progress": asdict(done),
+            "step": self.step,
+            "network": dict(self.network.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "average": [self.average.updates, self.average.averages] if self.average is not None else None,
+            "best": self.best_state,
+            "order": self.order.get_state(),
+            "torch": torch.get_rng_state(),  # dropout and the like
+            "device": torch.cuda.get_rng_state(self.device) if cuda else None,
+        }
+
+    def restored(self, state: dict[str, Any]) -> _Progress:
+        """Go back to a saved state."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for parameter, values in self.optimizer.state.items():
+            for name, value in values.items():
+                if torch.is_tensor(value) and value.shape == parameter.shape and value.ndim:
+                    # A fused step reads weight and moments side by side in memory: their layouts must be one.
+                    values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.updates, averages = state["average"]
+            torch._foreach_copy_(self.average.averages, [value.to(self.device) for value in averages])
+        self.best_state, self.step = state["best"], state["step"]
+        self.order.set_state(state["order"])
+        torch.set_rng_state(state["torch"])
+        if state["device"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["device"], self.device)
+        return _Progress(**state["progress"])
 
     def epoch(self, number: int) -> float:
         """One pass over the data; the mean loss (nats)."""
@@ -170,8 +257,8 @@ class _Training:
         recipe = self.recipe
         inputs, labels = self.data.batch(indices)
         inputs, labels = inputs.to(self.device), labels.to(self.device)
-        if recipe.augments:
-            inputs = augment(inputs, self.order, crop=recipe.crop, flip=recipe.flip, cutout=recipe.cutout)
+        if self.augmentation is not None:
+            inputs = self.augmentation(inputs)
         inputs = arranged(inputs, self.form)
         if recipe.drop_path_by_depth:
             self.drop_paths("set_drop_path_by_depth", self.step / max(1, self.steps - 1))
@@ -187,6 +274,8 @@ class _Training:
             nn.utils.clip_grad_norm_(self.parameters, recipe.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.average is not None:
+            self.average.update()
         self.step += 1
         return loss.detach()
 

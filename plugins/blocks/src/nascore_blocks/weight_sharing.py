@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from nascore.records import Architecture, Candidate, Cost
     from nascore_blocks.supernet.base import Supernet, SupernetSpace
     from nascore_blocks.supernet.mix import Mixture
-    from nascore_blocks.training import Report
+    from nascore_blocks.training import Checkpoint, Report
 
 log = logging.getLogger("nascore")
 
@@ -270,10 +270,12 @@ class SharedWeights(Evaluator):
 
     def retrain(
         self, architecture: Architecture, splits: Splits, *, seed: int, device: str = "cpu",
-        epochs: int | None = None, report: Report | None = None,
+        report: Report | None = None, checkpoint: Checkpoint | None = None, **changes: Any,
     ) -> tuple[Measurement, dict[str, Tensor]]:  # fmt: skip
         """Train alone, from scratch; see :meth:`nascore_blocks.evaluators.Train.retrain`."""
-        return self._trainer.retrain(architecture, splits, seed=seed, device=device, epochs=epochs, report=report)
+        return self._trainer.retrain(
+            architecture, splits, seed=seed, device=device, report=report, checkpoint=checkpoint, **changes
+        )
 
     # ------------------------------------------------------------------ state
 

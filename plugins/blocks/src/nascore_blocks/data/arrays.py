@@ -100,7 +100,7 @@ def _given(name: str, data: Any) -> Splits:
 def _ready(splits: Splits) -> Splits:
     """Splits that a user made: complete the fingerprint, and make every split give batches."""
     named = {part: getattr(splits, part) for part in ("train", "valid", "test")}
-    made = {part: None if data is None else as_split(data) for part, data in named.items()}
+    made: dict[str, Any] = {part: None if data is None else as_split(data) for part, data in named.items()}
     train = made["train"]
     if train is None or made["valid"] is None or not len(train) or not len(made["valid"]):
         raise DataError("Splits need examples to train and to validate on; train or valid is empty.")

@@ -15,7 +15,7 @@ from torch import Tensor
 from nascore.contracts import Dataset, Splits, Task
 from nascore.errors import DataError, SettingsError, nearest
 from nascore_blocks.data.pictures import Picture, opened
-from nascore_blocks.data.splits import Moments, Split, TensorSplit, check_fractions, stratified_split
+from nascore_blocks.data.splits import Moments, Split, TensorSplit, check_fractions, normalisation, stratified_split
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
@@ -88,13 +88,15 @@ class ImageFolder(Dataset):
         scale, shift = moments.scale_and_shift()
         shape = (picture.channels, picture.size, picture.size)
         task = Task(f"folder:{self.path.name}", shape, len(classes), fingerprint=state.hexdigest()[:32])
+        told = {**picture.told(), **normalisation(scale / 255, shift), "classes": list(classes)}
         if cached:
             every = torch.cat(pixels)
-            return Splits(task, *(TensorSplit(every[part], labels[part], scale / 255, shift) for part in parts))
+            made = [TensorSplit(every[part], labels[part], scale / 255, shift) for part in parts]
+            return Splits(task, *made, preprocessing=told)
         splits = [
             FileSplit([files[i] for i in part.tolist()], labels[part], picture, scale / 255, shift) for part in parts
         ]
-        return Splits(task, *splits)
+        return Splits(task, *splits, preprocessing=told)
 
     def _picture(self, files: list[Path]) -> Picture:
         sides, grey = [], self.colour == "grey"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -36,6 +36,15 @@ class Picture:
     def channels(self) -> int:
         """1 or 3."""
         return 1 if self.grey else 3
+
+    def told(self) -> dict[str, Any]:
+        """How :meth:`decode` makes an image bytes, for those who use a network without this."""
+        return {
+            "size": self.size,
+            "mode": "L" if self.grey else "RGB",
+            "steps": "open (a JPEG with draft(mode, (2 size, 2 size))); turn upright by EXIF; convert to the mode; "
+            "PIL.ImageOps.fit to (size, size), bilinear; bytes (channels, height, width); byte * scale + shift",
+        }
 
     def decode(self, file: Path, content: bytes) -> torch.Tensor:
         """(channels, size, size) uint8: upright, scaled to cover the square, its centre kept.

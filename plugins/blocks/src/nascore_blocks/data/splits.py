@@ -246,6 +246,11 @@ class Moments:
         return (1 / std).float().reshape(-1, 1, 1), (-mean / std).float().reshape(-1, 1, 1)
 
 
+def normalisation(scale: Tensor, shift: Tensor) -> dict[str, list[float]]:
+    """What makes a raw value an input, ``value * scale + shift``, a number a channel, for :class:`Splits`."""
+    return {"scale": scale.flatten().tolist(), "shift": shift.flatten().tolist()}
+
+
 def fingerprint(*parts: Tensor | str) -> str:
     """Digest of tensors (values, type and shape) and words, as 32 hexadecimal digits."""
     state = hashlib.blake2b(digest_size=16)
@@ -274,9 +279,10 @@ def tensor_splits(name: str, train: Pair, valid: Pair, test: Pair, classes: int)
         moments.add(chunk)
     scale, shift = moments.scale_and_shift()
     if train[0].dtype == torch.uint8:
-        splits = [TensorSplit(inputs, labels, scale / 255, shift) for inputs, labels in pairs]
+        scale = scale / 255
+        splits = [TensorSplit(inputs, labels, scale, shift) for inputs, labels in pairs]
     else:
         splits = [TensorSplit(torch.addcmul(shift, inputs, scale), labels) for inputs, labels in pairs]
     mark = fingerprint(name, *(tensor for pair in pairs for tensor in pair))
     task = Task(name, tuple(train[0].shape[1:]), classes, fingerprint=mark)
-    return Splits(task, *splits)
+    return Splits(task, *splits, preprocessing=normalisation(scale, shift))
