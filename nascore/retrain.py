@@ -1,9 +1,10 @@
 """Training a found network to the end, on train and valid together, and testing it.
 
 This is the one place where the test split is opened, once a seed. The evaluator does the work:
-``retrain(architecture, splits, *, seed, device, report, ...)`` returns a :class:`~nascore.records.Measurement` with the objective
-``test_accuracy``, and the weights by name. Its further arguments are options of the training. One that is named
-``checkpoint`` gets a :class:`~nascore.checkpoint.TrainingCheckpoint`, from which a training that was killed goes on.
+``retrain(architecture, splits, *, seed, device, report, ...)`` returns a :class:`~nascore.records.Measurement` with
+the objective ``test_accuracy``, and the weights by name. Its further arguments are options of the training.
+One that is named ``checkpoint`` gets a :class:`~nascore.checkpoint.TrainingCheckpoint`, from which a training that
+was killed goes on.
 """
 
 from __future__ import annotations
