@@ -108,8 +108,9 @@ def _check_mlflow(registered: dict[str, str], metrics: dict[str, float]) -> None
     client, info = MlflowClient(), get_model_info(registered["uri"])
     assert info.saved_input_example_info
     version = client.get_model_version(registered["name"], registered["version"])
+    # MLflow copies the run's other metrics to the model.
     model = client.get_logged_model(str(version.source).rpartition("/")[2])
-    assert {metric.key: metric.value for metric in model.metrics}.items() >= metrics.items()  # MLflow adds the run's
-    run = client.get_run(model.source_run_id)
+    assert {metric.key: metric.value for metric in model.metrics or []}.items() >= metrics.items()
+    run = client.get_run(str(model.source_run_id))
     assert run.data.metrics.items() >= metrics.items()
     assert run.data.tags["nascore.run"]
