@@ -60,6 +60,7 @@ class Judge:
         folder: the run folder.
         on_report: takes the reports of running trials; an executor calls it with those of its workers.
         objects: parts that were given as Python objects, by table.
+        data: the splits, test sealed.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Judge:
         self.on_report = on_report
         self.objects = dict(objects or {})
         self._parts = parts
-        self._data = parts.data.for_search()
+        self.data = parts.data.for_search()
         self._device = device
         self._run = run
         needed = {constraint.name for constraint in parts.constraints}
@@ -90,7 +91,7 @@ class Judge:
         """
         started = time.time()
         clock = time.perf_counter()
-        context = WorkContext(job.number, job.seed, self._device, self._data, self._run, self.on_report)
+        context = WorkContext(job.number, job.seed, self._device, self.data, self._run, self.on_report)
         costs: dict[str, Cost] = {}
         try:
             with isolated_random(job.seed):

@@ -5,21 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
-import os
-import shutil
+import pickle
 import signal
 import sys
 import time
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nascore import errors
-from nascore.contracts import Executor
-from nascore.errors import RunError, SettingsError, UsageError
+from nascore.apart import MEMORY_SECONDS, Apart, Task, check_memory_seen, memory_mib, over_memory, sendable
+from nascore.errors import RunError
 from nascore.worker import NAME, serve
 
 if TYPE_CHECKING:
@@ -32,40 +29,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nascore")
 
-RETRIES = 2
-"""How often a job whose worker died is run again."""
-
-MEMORY_SECONDS = 0.05
-"""The memory of workers is looked at this often, where there is a limit."""
-
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
-
-
-@dataclass
-class _Task:
-    """A job on its way, with what was reported of it: a second attempt reports the same again."""
-
-    job: Job
-    begun: float = field(default_factory=time.time)
-    tries: int = 0
-    reports: list[tuple[int, Mapping[str, float]]] = field(default_factory=list)
-    answers: list[bool] = field(default_factory=list)
-    reported: int = 0
-
 
 @dataclass
 class _Worker:
-    """A process and its pipe. ``since`` is when it could begin with its task, on the monotonic clock."""
+    """A process and its pipe; ``since`` is when it could begin with its task, and how many reports of it came."""
 
     slot: int
     process: BaseProcess
     pipe: Connection
     ready: bool = False
-    task: _Task | None = None
+    task: Task | None = None
     since: float = 0.0
+    reported: int = 0
 
 
-class Processes(Executor):
+class Processes(Apart):
     """Judges trials in worker processes on this machine, each with its own data and parts, started afresh.
 
     Each worker uses ``threads`` torch threads, and its own GPU, in turn, where the device is ``cuda`` and
@@ -75,23 +53,13 @@ class Processes(Executor):
         >>> nascore.search("amoebanet", executor={"use": "processes", "workers": 4})
     """
 
-    apart = True
-    """Jobs run in other processes: an evaluator's shared state would not reach them."""
-
-    limits_trials = True
-    """``trial_timeout`` and ``trial_memory`` of the settings hold."""
-
     def __init__(self, workers: int = 2) -> None:
         """
         Args:
             workers: how many processes, at least 1.
         """
-        if workers < 1:
-            raise SettingsError(f"executor.workers is {workers}; it must be at least 1.")
-        self.capacity = workers
+        super().__init__(workers)
         self._staff: list[_Worker] = []
-        self._done: deque[Trial] = deque()
-        self._stillborn = 0
 
     def start(self, settings: Mapping[str, Any], run: Callable[[Job], Trial]) -> None:
         """Start the workers; they make their parts while the driver goes on.
@@ -102,30 +70,16 @@ class Processes(Executor):
         """
         super().start(settings, run)
         judge: Any = run  # the driver's Judge
-        self._settings, self._folder, self._on_report = dict(settings), Path(judge.folder), judge.on_report
-        self._objects = _sendable(judge.objects, settings)
-        self._timeout: float | None = settings.get("trial_timeout")
-        self._memory: float | None = settings.get("trial_memory")
-        if self._memory is not None and not Path("/proc/self/statm").exists():
-            raise SettingsError("--trial-memory needs /proc, which Linux has; leave it out on this system.")
+        self._objects = sendable(judge.objects, settings, ForkingPickler.dumps, "worker processes")
+        if self._memory is not None:
+            check_memory_seen()
         for slot in range(self.capacity):
             self._staff.append(self._hire(slot))
 
     def submit(self, job: Job) -> None:
         """Give the job to a worker that has none."""
         free = next(worker for worker in self._staff if worker.task is None)
-        self._give(free, _Task(job))
-
-    def wait(self) -> Trial:
-        """The next trial that is done, in whatever order.
-
-        Raises:
-            RunError: the disk is full, or workers cannot start.
-        """
-        while not self._done:
-            self._listen()
-            self._enforce()
-        return self._done.popleft()
+        self._give(free, Task(job))
 
     def close(self) -> None:
         """End the workers; what they were doing is dropped."""
@@ -149,8 +103,8 @@ class Processes(Executor):
         theirs.close()  # so that the end of the worker ends the pipe
         return _Worker(slot, process, ours)
 
-    def _give(self, worker: _Worker, task: _Task) -> None:
-        worker.task, worker.since, task.reported = task, time.monotonic(), 0
+    def _give(self, worker: _Worker, task: Task) -> None:
+        worker.task, worker.since, worker.reported = task, time.monotonic(), 0
         with contextlib.suppress(OSError):  # a dead worker is seen by the next look at it
             worker.pipe.send(task.job)
 
@@ -190,40 +144,28 @@ class Processes(Executor):
             known = getattr(errors, name, None)
             raise known(text) if known else RunError(f"A worker process cannot work: {name}: {text}")
         elif kind == "report" and task is not None:
-            answer = self._answer(task, *rest)
+            _, step, metrics = rest
+            answer = self._answer(task, worker.reported, step, metrics)
+            worker.reported += 1
             with contextlib.suppress(OSError):
                 worker.pipe.send(answer)
         elif kind == "trial":
             worker.task = None
-            self._done.append(rest[0])
-
-    def _answer(self, task: _Task, number: int, step: int, metrics: Mapping[str, float]) -> bool:
-        """Pass a report on, unless an attempt that died has made it before."""
-        if task.reported == len(task.answers):
-            task.reports.append((step, metrics))
-            task.answers.append(self._on_report(number, step, metrics))
-        task.reported += 1
-        return task.answers[task.reported - 1]
+            self._done.append(pickle.loads(rest[0]))
 
     def _replace_dead(self, worker: _Worker) -> None:
         worker.process.join()
         how, task = _how_it_ended(worker.process.exitcode), worker.task
         worker.pipe.close()
         if not worker.ready:
-            self._stillborn += 1
-            if self._stillborn > RETRIES:
-                raise RunError(f"Worker processes end before they are ready to work: {how}.")
+            self._died_unready(f"Worker processes end before they are ready to work: {how}.")
         self._staff[worker.slot] = fresh = self._hire(worker.slot)
         if task is None:
             log.warning("A worker process without work was %s; another one took its place.", how)
             return
         task.tries += worker.ready
-        if task.tries > RETRIES:
-            self._fail(task, f"Its worker process was {how}, {task.tries} times.")
-            return
-        log.warning("The worker process of trial %d was %s; the trial runs again.", task.job.number, how)
-        self._clear(task)
-        self._give(fresh, task)
+        if self._runs_again(task, "worker process", f"was {how}"):
+            self._give(fresh, task)
 
     # ------------------------------------------------------------------ limits
 
@@ -231,65 +173,25 @@ class Processes(Executor):
         for worker in list(self._staff):
             if worker.task is None or not worker.ready:
                 continue
-            if self._timeout is not None and time.monotonic() - worker.since > self._timeout:
-                self._end(worker, f"It took longer than the {self._timeout:g} s of --trial-timeout.")
-            elif self._memory is not None and (used := _memory_mib(worker.process.pid)) > self._memory:
-                self._end(worker, f"Its process held {used:.0f} MiB, more than the {self._memory:g} of --trial-memory.")
+            if self._is_late(worker.since):
+                self._end(worker)
+                self._fail_late(worker.task)
+            elif self._memory is not None and (used := memory_mib(worker.process.pid)) > self._memory:
+                self._end(worker)
+                self._fail(worker.task, over_memory(used, self._memory))
 
-    def _end(self, worker: _Worker, reason: str) -> None:
-        """End a worker with its trial, which FAILs."""
-        task = worker.task
+    def _end(self, worker: _Worker) -> None:
+        """End a worker with its trial; another one takes its place."""
         worker.process.kill()
         worker.process.join()
         worker.pipe.close()
         self._staff[worker.slot] = self._hire(worker.slot)
-        if task is not None:
-            self._fail(task, reason)
-
-    def _fail(self, task: _Task, reason: str) -> None:
-        self._clear(task)
-        took = time.time() - task.begun
-        self._done.append(task.job.failed(reason, started=task.begun, wall_seconds=took, reports=task.reports))
-
-    def _clear(self, task: _Task) -> None:
-        """Remove the files of an attempt that came to nothing."""
-        shutil.rmtree(self._folder / "artifacts" / f"{task.job.number:06d}", ignore_errors=True)
-
-
-def _sendable(objects: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The objects that workers need: those parts that no address names.
-
-    Raises:
-        UsageError: one of them cannot be sent.
-    """
-    wanted = {
-        table: part
-        for table, part in objects.items()
-        if table not in ("sampler", "executor") and str(settings[table].get("use", "")).startswith("<")
-    }
-    for table, part in wanted.items():
-        try:
-            ForkingPickler.dumps(part)
-        except Exception as error:  # noqa: PERF203 - pickling runs the object's own code
-            raise UsageError(
-                f"The {table} {part!r:.80} cannot be sent to worker processes ({type(error).__name__}: {error}). "
-                "Put its class or function into a module and name that, or search without workers."
-            ) from error
-    return wanted
 
 
 def _how_it_ended(status: int | None) -> str:
     if status is not None and status < 0:
         return f"killed by {signal.Signals(-status).name}"
     return f"ended with the exit status {status}"
-
-
-def _memory_mib(pid: int | None) -> float:
-    """Resident memory of a process; 0 for one that is gone."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE / 2**20
-    except (OSError, IndexError, ValueError):
-        return 0.0
 
 
 @contextlib.contextmanager

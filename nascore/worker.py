@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
 from multiprocessing import connection
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nascore.contracts import Sampler
+from nascore.contracts import Dataset, Sampler, Splits
 from nascore.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,17 @@ class AbsentSampler(Sampler):
         raise RuntimeError("a worker was asked for a candidate")
 
 
+class SentData(Dataset):
+    """Stands in a worker for the data set, which the driver has read."""
+
+    def __init__(self, splits: Splits) -> None:
+        self.splits = splits
+
+    def load(self, seed: int) -> Splits:
+        """The splits as they came; of the test split nothing did."""
+        return self.splits
+
+
 def work(
     settings: Mapping[str, Any],
     folder: str | Path,
@@ -45,6 +56,7 @@ def work(
     *,
     objects: Mapping[str, Any] | None = None,
     device: str = "",
+    data: Splits | None = None,
 ) -> Callable[[Job], Trial]:
     """Make the parts of a search, data included, once; what comes back judges jobs.
 
@@ -57,6 +69,7 @@ def work(
             stops the trial. The driver's own is ``run.on_report``, of the ``run`` that ``start`` gets.
         objects: parts that have no address, by table; ``run.objects`` of the driver. The sampler is not needed.
         device: instead of the one in the settings, such as ``cuda:1``.
+        data: the driver's, ``run.data``, without ``test``; None: it is read here.
 
     Raises:
         UsageError: a plugin is not installed here, say.
@@ -69,10 +82,15 @@ def work(
     from nascore.settings import merge
 
     resolved = merge([settings])
-    workshop = Workshop(objects={**(objects or {}), "sampler": AbsentSampler()})
+    given: dict[str, Any] = {**(objects or {}), "sampler": AbsentSampler()}
+    workshop = Workshop(objects=given)
     evaluator = workshop.part("evaluator", resolved.evaluator)
-    workshop.objects["sampler"].provides = evaluator.requires  # that the parts fit, the driver has seen
+    given["sampler"].provides = evaluator.requires  # that the parts fit, the driver has seen
     resolved.sampler = {"use": "absent"}
+    if data is not None:
+        sent: Any = SentData(data)
+        sent.provides = workshop.part("data", resolved.data).provides
+        given["data"], resolved.data = sent, {"use": "sent"}
     run = RunFolder.open(Path(folder))
     parts = Search(resolved, run, workshop).parts
     if "module" in parts.evaluator.requires:
@@ -105,7 +123,7 @@ def serve(pipe: Connection, settings: Mapping[str, Any], folder: str, objects: M
     """Judge what comes through the pipe until it is closed; the main function of a worker process.
 
     To the driver go ``("ready",)``, ``("report", number, step, metrics)`` (answered by a bool),
-    ``("trial", trial)`` and, before the end, ``("error", kind, message)``.
+    ``("trial", trial)``, pickled, and, before the end, ``("error", kind, message)``.
 
     Args:
         pipe: to the driver.
@@ -125,21 +143,21 @@ def serve(pipe: Connection, settings: Mapping[str, Any], folder: str, objects: M
         pipe.send(("ready",))
         while True:
             job = pipe.recv()
-            pipe.send_bytes(_packed(judge(job), job))
+            pipe.send(("trial", packed(judge(job), job)))
     except EOFError:
         return
     except Exception as error:  # noqa: BLE001 - whatever it is, the driver tells it
         pipe.send(("error", type(error).__name__, str(error)))
 
 
-def _packed(trial: Trial, job: Job) -> bytes:
-    """The message with the trial; one that no pipe can carry FAILs."""
+def packed(trial: Trial, job: Job) -> bytes:
+    """The trial, pickled; one that cannot leave its process FAILs."""
     try:
-        return bytes(ForkingPickler.dumps(("trial", trial)))
+        return pickle.dumps(trial)
     except Exception as error:  # noqa: BLE001 - pickling runs the code of whatever the evaluator put in
         reason = f"What the evaluator returned cannot leave its process: {type(error).__name__}: {error}"
         failed = job.failed(reason, started=trial.started, wall_seconds=trial.wall_seconds, reports=trial.reports)
-        return bytes(ForkingPickler.dumps(("trial", failed)))
+        return pickle.dumps(failed)
 
 
 def _device(name: str, slot: int) -> str:

@@ -39,6 +39,18 @@ class Learner(nascore.Sampler):
         self.state = state["state"]
 
 
+class Counted(NoData):
+    """Writes a line to a file each time it is read."""
+
+    def __init__(self, log: str) -> None:
+        self.log = log
+
+    def load(self, seed):
+        with Path(self.log).open("a") as file:
+            file.write("read\n")
+        return super().load(seed)
+
+
 class Waiting(Table):
     """Takes a while, every fourth trial much longer: others overtake it."""
 
