@@ -44,6 +44,6 @@ def nascore_benchmarks() -> list[Benchmark]:
             data="blocks:digits",
             score="mean_accuracy",
             seconds="train_seconds",
-            note="A sampler sees the accuracy of one training of three, an incumbent is scored by the mean of its cell's.",
+            note="A sampler sees the accuracy of one training of three, an incumbent is scored by their mean.",
         )
     ]
