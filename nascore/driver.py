@@ -26,7 +26,7 @@ from nascore.store import SpaceName, TrialStore, open_storage
 from nascore.tracking import Tracker, resolve_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from nascore.contracts import SearchSpace, Splits
@@ -148,20 +148,22 @@ class Search:
         """Take over the artifacts of the stored trials; what a killed trial left behind goes."""
         self._kept = self.run.keep_artifacts(set(self.stored))
 
-    def drop_artifacts(self, trial: Trial, needed: Collection[int] = ()) -> None:
+    def drop_artifacts(self, trial: Trial, needed: Callable[[int], bool]) -> None:
         """Delete the artifacts that need not be kept now that ``trial`` is told.
 
         Args:
             trial: just told.
-            needed: numbers of trials whose artifacts stay: those in flight inherit from them.
+            needed: says of a number whether its artifacts stay, because a trial in flight inherits from them.
         """
         if self.settings.keep == "all":
             return
         # While a resumed search replays its stored trials, the artifacts of those to come stay.
-        gone = {n for n in self._kept | {trial.number} if n in self.history} - self.front_numbers() - set(needed)
+        self._kept.add(trial.number)
+        front = self.front_numbers()
+        gone = {n for n in self._kept if n in self.history and n not in front and not needed(n)}
         for number in gone:
             shutil.rmtree(self.run.artifacts(number), ignore_errors=True)
-        self._kept = (self._kept | {trial.number}) - gone
+        self._kept -= gone
 
     def store(self, write: bool) -> TrialStore:
         """The stored trials.

@@ -18,14 +18,14 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nascore.contracts import Evaluator, Job, View
 from nascore.errors import PluginError, RunError
 from nascore.judge import WorkContext
 from nascore.limits import Limits
-from nascore.order import Budgets, Order, events
+from nascore.order import Budgets, InFlight, events
 from nascore.seeding import derive_seed, isolated_random
 
 if TYPE_CHECKING:
@@ -40,14 +40,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 2.0
 """A checkpoint of cheap state at most this often; what lies between is replayed from the storage."""
-
-
-@dataclass(frozen=True)
-class _Open:
-    """A trial that was asked for and is not told: what was proposed, and how many had been told then."""
-
-    candidate: Candidate
-    told_at_ask: int
 
 
 class TrialLoop:
@@ -84,9 +76,9 @@ class TrialLoop:
         self._saved = self._started
         self._known: dict[Any, int] = {}
         self._has_rounds = type(search.parts.evaluator).prepare is not Evaluator.prepare
-        self._open: dict[int, _Open] = {}
+        self._open = InFlight()
         self._backlog: deque[int] = deque()  # asked for in an earlier session, and not told
-        self._in_flight = 0
+        self._submitted = 0
         self._budgets = Budgets(search.run.checkpoints.folder)
         settings = search.settings
         self._limits = Limits(search.parts, settings.device, search.run, settings.seed)
@@ -110,16 +102,16 @@ class TrialLoop:
         self._replay(stored)
         while True:
             ended = self._submit_what_fits()
-            if self._in_flight:
+            if self._submitted:
                 trial = self.executor.wait()
-                self._in_flight -= 1
+                self._submitted -= 1
                 self._finish(self.pruning.noted(trial) if self.pruning else trial)
             elif ended:
                 return ended
 
     def _submit_what_fits(self) -> str:
         """Keep the executor busy; why nothing more is submitted, or an empty string."""
-        while self._in_flight < self.executor.capacity:
+        while self._submitted < self.executor.capacity:
             ended = self._time_is_up() or ("" if self._backlog else self._trials_are_done())
             if ended:
                 return ended
@@ -129,7 +121,7 @@ class TrialLoop:
             number = self.asked
             candidate = self._ask(self.search.settings.trials)
             if candidate is None:
-                return "the sampler has nothing more to propose" if not self._in_flight else ""
+                return "the sampler has nothing more to propose" if not self._submitted else ""
             reused = self._reuse(number, candidate)
             if reused is not None:
                 self._finish(reused)
@@ -157,6 +149,7 @@ class TrialLoop:
                 self._finish(event)
             elif self._ask(self._budgets.at(event, trials)) is None:
                 raise RunError(_not_the_same(event))
+        self._open.all_named()  # by what is stored, or they would not have been asked for
         self._backlog.extend(self._open)
         self._budgets.change(self.asked, trials)
 
@@ -169,7 +162,7 @@ class TrialLoop:
             self._prepared = -1  # the next ask, perhaps after a resume, lets the evaluator say again that it is done
         else:
             self.asked += 1
-            self._open[number] = _Open(candidate, len(self.history))
+            self._open.add(number, candidate, len(self.history))
         return candidate
 
     def _prepare(self, number: int) -> None:
@@ -202,25 +195,23 @@ class TrialLoop:
         )  # fmt: skip
 
     def _submit(self, number: int) -> None:
-        candidate = self._open[number].candidate
+        candidate = self._open[number]
         if self.pruning is not None:
             self.pruning.begin(number, candidate)
         self.lifecycle.emit("trial_started", search=self.search, number=number, candidate=candidate)
         self.executor.submit(Job(number, candidate, derive_seed(self.search.settings.seed, "trial", number)))
-        self._in_flight += 1
+        self._submitted += 1
 
     def _finish(self, trial: Trial) -> None:
         """Store the trial unless it comes from the storage, and tell everyone."""
-        asked = self._open.pop(trial.number, None)
+        asked = self._open.end(trial.number)
         stored = trial.number in self.search.stored
         if asked is None or (stored and trial.architecture.key != asked.candidate.architecture.key):
             raise RunError(_not_the_same(trial.number))
         if not stored:
-            in_flight = tuple((number, other.told_at_ask) for number, other in sorted(self._open.items()))
-            self.store.record(trial, Order(asked.told_at_ask, in_flight))
+            self.store.record(trial, self._open.order_of(asked))
         self.tell(trial)
-        parents = {other.candidate.parent for other in self._open.values() if other.candidate.parent is not None}
-        self.search.drop_artifacts(trial, parents)
+        self.search.drop_artifacts(trial, needed=self._open.inherits)
         if not stored:
             self.lifecycle.emit("trial_finished", search=self.search, trial=trial)
         if time.monotonic() - self._saved >= CHECKPOINT_SECONDS:

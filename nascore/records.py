@@ -77,7 +77,7 @@ class Constraint:
         return f"{self.name}{'<=' if self.upper else '>='}{short if float(short) == self.limit else repr(self.limit)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cost:
     """A price of an architecture on a device; never a bare float.
 
@@ -117,7 +117,7 @@ def digest(value: Json) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """One point of a search space.
 
@@ -136,7 +136,7 @@ class Architecture:
         return {"space": self.space, "genome": self.genome, "key": self.key}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """What a sampler proposes.
 
@@ -157,7 +157,7 @@ class Candidate:
     metrics: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """What an evaluation gives.
 
@@ -188,7 +188,7 @@ class Measurement:
         return cls(Status.FAIL, reason=reason)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One judged candidate, as it is stored.
 

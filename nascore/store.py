@@ -5,6 +5,7 @@ The default storage is Optuna's journal, a single file in the run folder.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import time
@@ -74,6 +75,8 @@ class TrialStore:
         import optuna
         from optuna.distributions import CategoricalDistribution
 
+        from nascore.journal import without_trials
+
         self._optuna = optuna
         self._categorical = CategoricalDistribution
         self._space = space
@@ -84,13 +87,13 @@ class TrialStore:
         directions: list[Any] = [objective.direction.value for objective in objectives]
         with quiet_optuna(), readable(where_is(storage)):
             # create_study(load_if_exists=True) would write a line into the journal each time.
-            known = name in optuna.get_all_study_names(storage)
-            if known:
-                self.study = optuna.load_study(storage=storage, study_name=name)
-            else:
-                made_in = storage if create else optuna.storages.InMemoryStorage()
-                self.study = optuna.create_study(storage=made_in, study_name=name, directions=directions)
+            if name not in optuna.get_all_study_names(storage):
+                storage = storage if create else optuna.storages.InMemoryStorage()
+                optuna.create_study(storage=storage, study_name=name, directions=directions)
+            self._storage = without_trials(storage)
+            self.study = optuna.load_study(storage=self._storage, study_name=name)
             stored = [direction.name.lower() for direction in self.study.directions]
+            self._opened: Any = storage
         if stored != directions:
             raise RunError(f"The study {name!r} exists with other directions: {stored}, not {directions}.")
 
@@ -100,15 +103,23 @@ class TrialStore:
         Raises:
             RunError: a record is damaged. That it is of this space is checked where it is used.
         """
-        with readable(where_is(self.study._storage)):
-            frozen = self.study.get_trials(deepcopy=False)
+        from nascore.journal import with_trials
+
+        with readable(where_is(self._storage)):
+            whole = self._opened or with_trials(self._storage)
+            self._opened = None  # it holds Optuna's form of each trial, which nobody needs again
+            frozen = self._optuna.load_study(storage=whole, study_name=self.study.study_name).get_trials(deepcopy=False)
         return [self._thaw(trial) for trial in frozen if _RECORD in trial.user_attrs]
 
     def close(self) -> None:
-        """Give the connections of a database back; the next use opens new ones."""
-        engine = getattr(getattr(self.study._storage, "_backend", None), "engine", None)
+        """Force a journal onto the disk; give the connections of a database back, the next use opens new ones."""
+        backend: Any = getattr(self._storage, "_backend", None)
+        if hasattr(backend, "sync"):
+            with contextlib.suppress(OSError):  # the search has ended, and was told if the disk is full
+                backend.sync()
+        engine = getattr(backend, "engine", None)
         if engine is not None:
-            self.study._storage.remove_session()
+            self._storage.remove_session()
             engine.dispose()
 
     def record(self, trial: Trial, order: Order | None = None) -> None:
@@ -119,15 +130,16 @@ class TrialStore:
             order: where it stands among asks and tells; None: it was asked for right before it is told.
 
         Raises:
-            RunError: the storage cannot be written (a full disk, a lost server), or the trial holds
+            RunError: the storage cannot be written (a full disk, a lost server, a deleted study), or the trial holds
                 what Optuna does not store (an objective that is NaN, a number of numpy's).
         """
         if order == Order(trial.number):
             order = None
         try:
             self._add(self.freeze(trial, order), trial.number)
-        except (OSError, ValueError, TypeError, self._optuna.exceptions.StorageInternalError) as error:
+        except (OSError, ValueError, TypeError, KeyError, self._optuna.exceptions.StorageInternalError) as error:
             why = error.strerror or error if isinstance(error, OSError) else error
+            why = "its study is not there any more" if isinstance(error, KeyError) else why
             raise RunError(
                 f"Cannot store trial {trial.number}: {why}. All earlier trials are safe; "
                 "mend that, then `nascore resume` goes on."
@@ -137,7 +149,7 @@ class TrialStore:
 
     def _add(self, frozen: optuna.trial.FrozenTrial, number: int) -> None:
         """Write it; to a server that is not there just now a little later, and once only."""
-        deadline = time.monotonic() + (PATIENCE_SECONDS if is_server(self.study._storage) else 0.0)
+        deadline = time.monotonic() + (PATIENCE_SECONDS if is_server(self._storage) else 0.0)
         lost = False  # the server may have stored what it did not answer
         while True:
             try:

@@ -12,7 +12,7 @@ from toy_parts import Letters, NoData, Table, parts
 import nascore
 from nascore.contracts import Executor
 from nascore.errors import RunError
-from nascore.order import Budgets, Order, events
+from nascore.order import Budgets, InFlight, Order, events
 from nascore.records import Architecture, Candidate, Status, Trial
 
 
@@ -32,17 +32,17 @@ def test_one_at_a_time_needs_no_record():
 def test_a_random_parallel_history_is_found_again_from_any_part_of_it():
     rng = random.Random(0)
     for _ in range(200):
-        happened, flying, stored, orders, asked = [], {}, [], {}, 0
+        happened, flying, stored, orders, asked = [], InFlight(), [], {}, 0
         for _ in range(30):
             if flying and (len(flying) == 3 or rng.random() < 0.4):
                 number = rng.choice(sorted(flying))
-                order = Order(flying.pop(number), tuple(sorted(flying.items())))
+                order = flying.order_of(flying.end(number))
                 if order != Order(number):
                     orders[number] = order
                 stored.append(trial(number))
                 happened.append(f"tell {number}")
             else:
-                flying[asked] = len(stored)
+                flying.add(asked, trial(asked).candidate, len(stored))
                 happened.append(asked)
                 asked += 1
         for cut in range(len(stored) + 1):
@@ -50,6 +50,20 @@ def test_a_random_parallel_history_is_found_again_from_any_part_of_it():
             until = happened.index(f"tell {stored[cut - 1].number}") + 1 if cut else 0
             found = told(events(stored[:cut], {n: o for n, o in orders.items() if n in kept}))
             assert found == happened[:until]
+        named = Counter(n for order in orders.values() for n, _ in order.in_flight)
+        assert not named or max(named.values()) == 1
+
+
+def test_a_parent_is_known_while_its_children_are_in_flight():
+    flying = InFlight()
+    for number, parent in enumerate([7, 7, None]):
+        flying.add(number, Candidate(Architecture("s", None, "k"), parent=parent), 8)
+    assert flying.inherits(7)
+    flying.end(0)
+    assert flying.inherits(7)
+    flying.end(1)
+    assert not flying.inherits(7)
+    assert not flying.inherits(5)
 
 
 class Shuffled(Executor):

@@ -281,6 +281,22 @@ def test_opening_again_writes_nothing(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_the_storage_of_a_writer_holds_no_trials_and_misses_none(tmp_path):
+    _, space, told = journal(tmp_path)
+    writing = store("journal", tmp_path, space)
+    assert writing.load() == told
+    writing.record(simple(space, len(told)))
+    study = optuna.load_study(study_name="run", storage=open_storage("journal", tmp_path, mend=False))
+    study.add_trial(optuna.trial.create_trial(values=[1.0, 2.0]))  # by another process
+    writing.record(simple(space, len(told) + 1))
+    assert writing.study.trials == []
+    assert [t.number for t in writing.load()] == list(range(len(told) + 2))
+    assert len(study.trials) == len(told) + 3
+    optuna.delete_study(study_name="run", storage=open_storage("journal", tmp_path, mend=False))
+    with pytest.raises(RunError, match=r"Cannot store trial 9: .*is not there any more"):
+        writing.record(simple(space, 9))
+
+
 def test_trials_of_others_in_the_same_study_are_passed_over(tmp_path):
     _, space, told = journal(tmp_path)
     study = optuna.load_study(study_name="run", storage=open_storage("journal", tmp_path))
