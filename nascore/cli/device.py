@@ -32,7 +32,7 @@ def _cost_options(command: Any) -> Any:
     return command
 
 
-@click.group(cls=Commands)
+@click.group(cls=Commands, epilog=example("nascore device profile --space blocks:nasnet --data digits"))
 def device() -> None:
     """Measure this device, and show what is known of it."""
 
