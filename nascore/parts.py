@@ -130,8 +130,8 @@ class Workshop:
             return use, resolve(BUILT_IN[use]), ()
         if table == "pruner" and self._is_optunas(use):
             return use, None, ()
-        if table == "executor" and not self.plugins.parts(hook):
-            raise PluginError(f"There is no executor {use!r}; {nearest(use, BUILT_IN)}. No plugin offers one.")
+        if table == "executor":
+            self._check_executor(use)
         head, _, tail = use.partition(":")
         if ".py:" in use or use.endswith(".py"):
             path, _, name = use.rpartition(":")
@@ -156,6 +156,16 @@ class Workshop:
             return use, resolve(record.factory), (argument,)  # type: ignore[union-attr] # no method here
         address, record = self.plugins.find(hook, use)
         return address, resolve(record.factory), ()  # type: ignore[union-attr] # no method here
+
+    def _check_executor(self, name: str) -> None:
+        """Refuse the name of an executor that nobody has; names the built-in ones and those of plugins.
+
+        Raises:
+            PluginError: it is no address, and no plugin has it.
+        """
+        known = [*BUILT_IN, *(address.rpartition(":")[2] for address in self.plugins.parts("executors"))]
+        if ":" not in name and not name.endswith(".py") and name not in known:
+            raise PluginError(f"There is no executor {name!r}; {nearest(name, known)}.")
 
     def _is_optunas(self, name: str) -> bool:
         """Is the pruner of this name one that Optuna brings?
