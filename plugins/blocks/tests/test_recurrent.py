@@ -443,7 +443,7 @@ def test_images_have_no_perplexity():
 
 def test_tokens_are_not_mirrored_and_logits_must_fit(alphabet):
     for evaluator in (Train(flip=True), SharedWeights(crop=2), SharedWeights(retrain={"cutout": 2})):
-        with pytest.raises(SettingsError, match="flip, crop and cutout change images"):
+        with pytest.raises(SettingsError, match="flip, crop, cutout and autoaugment change images"):
             evaluator.setup(made(task=alphabet.task), alphabet.for_search())
     network = torch.nn.Sequential(torch.nn.Embedding(11, 4), torch.nn.Flatten(), torch.nn.Linear(32, 11))
     with pytest.raises(TrainingError, match=r"logits \(batch, classes >= 11, time\); it gave \(64, 11\)"):
