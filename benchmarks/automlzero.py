@@ -150,7 +150,7 @@ REDISCOVER = {
     "sampler.islands": 2,
     "sampler.population_size": 1000,
     "sampler.candidates_per_trial": 100_000,
-    "evaluator.hurdle_tasks": 0,  # on the way from nothing to a first rule that learns, a hurdle throws too much away
+    "evaluator.hurdle_tasks": 0,
 }
 
 

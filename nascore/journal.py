@@ -1,6 +1,6 @@
 """Writing into Optuna's journal without keeping in memory what was written.
 
-Optuna reads each record back after it wrote it, and holds the trials of the whole search: about 4 KiB each.
+Optuna reads each record back after it wrote it, and holds the trials of the whole search.
 A search holds its trials itself and never asks the storage for them, so the storage that it writes through
 sees the studies in the journal, and no trials.
 """
@@ -29,9 +29,8 @@ _STUDY_OPERATIONS = range(4)
 _NEW_TRIAL = b'{"op_code":4,'
 """How the record of a new trial begins, as Optuna writes it; another one is read to see what it is."""
 
-
 SYNC_SECONDS = 0.1
-"""What is written is forced onto the disk at most this often: one force takes 0.3 to 20 ms."""
+"""What is written is forced onto the disk at most this often: a force can take longer than all else of a trial."""
 
 
 class StudiesOnly(JournalFileBackend):

@@ -21,7 +21,7 @@ from nascore.records import Direction, Objective
 from nascore.settings import PART_TABLES, SearchSettings, merge, nest, parse_constraint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from nascore.contracts import Task
     from nascore.records import Constraint, Metric
@@ -126,12 +126,8 @@ class Workshop:
     def _locate(self, table: str, use: str) -> tuple[str, Any, tuple[Any, ...]]:
         """Find what ``use`` means: full address, factory or object, positional arguments."""
         hook = _HOOK[table][0]
-        if table == "executor" and use in BUILT_IN:
-            return use, resolve(BUILT_IN[use]), ()
-        if table == "pruner" and self._is_optunas(use):
-            return use, None, ()
-        if table == "executor":
-            self._check_executor(use)
+        if (ours := self._no_plugins(table, use)) is not None:
+            return ours
         head, _, tail = use.partition(":")
         if ".py:" in use or use.endswith(".py"):
             path, _, name = use.rpartition(":")
@@ -157,27 +153,19 @@ class Workshop:
         address, record = self.plugins.find(hook, use)
         return address, resolve(record.factory), ()  # type: ignore[union-attr] # no method here
 
-    def _check_executor(self, name: str) -> None:
-        """Refuse the name of an executor that nobody has; names the built-in ones and those of plugins.
-
-        Raises:
-            PluginError: it is no address, and no plugin has it.
-        """
-        known = [*BUILT_IN, *(address.rpartition(":")[2] for address in self.plugins.parts("executors"))]
-        if ":" not in name and not name.endswith(".py") and name not in known:
-            raise PluginError(f"There is no executor {name!r}; {nearest(name, known)}.")
-
-    def _is_optunas(self, name: str) -> bool:
-        """Is the pruner of this name one that Optuna brings?
+    def _no_plugins(self, table: str, name: str) -> tuple[str, Any, tuple[Any, ...]] | None:
+        """What needs no plugin: a built-in executor, one of Optuna's pruners. None for what only a plugin can have.
 
         Raises:
             SettingsError: it is no address, and no plugin has it either; names them all.
         """
-        brought = optuna_pruners()
-        known = [address.rpartition(":")[2] for address in self.plugins.parts("pruners")]
-        if ":" not in name and not name.endswith(".py") and name not in brought and name not in known:
-            raise SettingsError(f"There is no pruner {name!r}; {nearest(name, [*brought, *known])}.")
-        return name in brought
+        own: Collection[str] = BUILT_IN if table == "executor" else optuna_pruners() if table == "pruner" else ()
+        if name in own:
+            return name, resolve(BUILT_IN[name]) if table == "executor" else None, ()
+        known = [*own, *(address.rpartition(":")[2] for address in self.plugins.parts(_HOOK[table][0]))]
+        if own and ":" not in name and not name.endswith(".py") and name not in known:
+            raise SettingsError(f"There is no {table} {name!r}; {nearest(name, known)}.")
+        return None
 
     @staticmethod
     def _importable(module: str) -> bool:

@@ -393,5 +393,5 @@ def test_the_executor(shop):
     from nascore.executors import Serial
 
     assert isinstance(shop.executor(resolve(shop)), Serial)
-    with pytest.raises(PluginError, match="no executor 'parallel'"):
+    with pytest.raises(SettingsError, match="no executor 'parallel'"):
         resolve(shop, {"executor": "parallel"})
