@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.25
 """How often the outbox, or the lock, is looked at."""
+DYING_SECONDS = 3.0
+"""So long may the lock of a killed process outlive it on a busy machine."""
 
 
 class Driver:
@@ -57,10 +59,12 @@ def only_one(run_folder: Path, driver: Driver) -> Iterator[bool]:
     Yields:
         Whether we hold it: False when another one has sent everything, or cannot, while we waited.
     """
+    patient = time.monotonic() + DYING_SECONDS
     with (run_folder / "tracking" / "sender.lock").open("ab") as file:
         while not _lock(file.fileno()):
             state = Sent.load(run_folder)
-            if driver.over and (state.error or pending(run_folder) == 0):
+            done = state.ended or time.monotonic() > patient
+            if driver.over and (state.error or (done and pending(run_folder) == 0)):
                 yield False
                 return
             driver.sleep(POLL_SECONDS)

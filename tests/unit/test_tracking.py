@@ -27,6 +27,7 @@ from nascore.tracking import (
     default_uri,
     events,
     flush,
+    guard,
     pending,
     resolve_uri,
     table,
@@ -664,3 +665,27 @@ def test_damaged_lines_are_counted_and_passed_over(tmp_path: Path) -> None:
     write_search(tmp_path, 0, "finished")
     _, state = send(tmp_path, MemoryTarget())
     assert (state.refused, state.status) == (1, "FINISHED")
+
+
+HOLDS_THE_LOCK = """
+import fcntl, sys, time
+file = open(sys.argv[1], "ab")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(0.6)
+"""
+
+
+def test_the_lock_of_a_killed_sender_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed process holds its lock for an instant more; what it left unsettled is still ours to settle."""
+    (tmp_path / "tracking").mkdir()
+    Sent(status="RUNNING", ended=False).save(tmp_path)
+    lock = tmp_path / "tracking" / "sender.lock"
+    with subprocess.Popen([sys.executable, "-c", HOLDS_THE_LOCK, lock], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with guard.only_one(tmp_path, FakeDriver()) as ours:  # type: ignore[arg-type]  # what of Driver it asks for
+            assert ours
+            monkeypatch.setattr(guard, "DYING_SECONDS", 0.1)
+            with guard.only_one(tmp_path, FakeDriver()) as second:  # type: ignore[arg-type]  # as above
+                assert not second
