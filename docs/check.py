@@ -3,7 +3,7 @@
     python docs/check.py              all pages
     python docs/check.py tutorial.md  pages whose path ends so, and no other check
 
-In README.md and docs/**/*.md, in order, each page in a scratch folder of its own:
+In README.md, docs/**/*.md and plugins/*/README.md, in order, each page in a scratch folder of its own:
 
 - a ```console block: each line that starts with ``$ `` is run by a shell (a trailing backslash goes on
   in the next line) and must end with exit status 0; the other lines are output, which is not compared;
@@ -11,8 +11,13 @@ In README.md and docs/**/*.md, in order, each page in a scratch folder of its ow
 - a ```python or ```toml block whose first line is a comment with a file name is written to that file;
 - a block right below ``<!-- not run: reason -->`` is skipped, and counted.
 
-Besides: links inside the project lead somewhere, docs/hooks.md is up to date, every command of
-``nascore`` stands on some page, every option of a sampler on the page of its method.
+The plugins' pages share one process and one folder, which has the files that how-to.md writes. There ``nascore``
+is called in that process, and a search only prepared (``--dry-run``): settings, parts and networks are made, nothing is
+trained.
+
+Besides: links inside the project lead somewhere, lists are apart from the text above them (or the site would not
+show them as such), docs/hooks.md is up to date, every command of ``nascore`` stands on some page, every option of a
+sampler on the page of its plugin.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -49,6 +55,7 @@ _NOT_RUN = re.compile(r"<!-- not run: +(?!--)\S(?:(?!-->).)*-->\s*\Z", re.S)
 _FILE = re.compile(r"# ([\w./-]+\.(?:py|toml))\n")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} +(.*)$", re.M)
+_TIGHT_LIST = re.compile(r"^(?!\s|[-*|>#]|\d+\.)(.*\S)\n(?:[-*]|\d+\.) ", re.M)
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ def _commands(body: str, first: int) -> Iterator[Step]:
             yield Step(number, "shell", command)
 
 
-# ------------------------------------------------------------------------------------ one page, run
+# ------------------------------------------------------------------------------------ pages, run
 
 
 def run_page(page: Path) -> None:
@@ -101,47 +108,96 @@ def run_page(page: Path) -> None:
     name = page.relative_to(ROOT).as_posix()
     module = types.ModuleType("page")
     sys.modules["page"] = module
-    sys.path.insert(0, str(Path.cwd()))  # a page's Python finds the files that the page writes
     todo = list(steps(page.read_text(encoding="utf-8")))
-    left_out = [step for step in todo if step.kind == "shell"][:SET_UP] if page.name == "README.md" else []
+    left_out = [step for step in todo if step.kind == "shell"][:SET_UP] if name == "README.md" else []
     for step in todo:
         where = f"{name}:{step.line}"
         if step.kind == "skip" or step in left_out:
             continue
         begun = time.monotonic()
         if step.kind == "file":
-            Path(step.file).parent.mkdir(parents=True, exist_ok=True)
-            Path(step.file).write_text(step.text, encoding="utf-8")
+            write(step)
         elif step.kind == "python":
             exec(compile("\n" * (step.line - 1) + step.text, name, "exec", dont_inherit=True), vars(module))
         else:
-            status = subprocess.run(["bash", "-c", step.text], check=False, timeout=TIMEOUT).returncode
+            status = prepare(step.text) if _of_plugin(page) else _shell(step.text)
             if status:
                 sys.exit(f"{where}: exit status {status}: {step.text}")
         _say(f"{where}: {time.monotonic() - begun:.1f} s: {step.text.splitlines()[0]}")
+    unexplained = unmentioned_options(page) if _of_plugin(page) else []
+    if unexplained:
+        sys.exit("\n".join(unexplained))
 
 
-def try_page(page: Path, scratch: Path) -> str:
-    """Run a page in a process and a folder of its own.
+def write(step: Step) -> None:
+    """Write the file that a block shows."""
+    Path(step.file).parent.mkdir(parents=True, exist_ok=True)
+    Path(step.file).write_text(step.text, encoding="utf-8")
+
+
+def _of_plugin(page: Path) -> bool:
+    return page.parent.parent == ROOT / "plugins"
+
+
+def _shell(command: str) -> int:
+    return subprocess.run(["bash", "-c", command], check=False, timeout=TIMEOUT).returncode
+
+
+def prepare(command: str) -> int:
+    """Call ``nascore`` in this process, a search with ``--dry-run``; another command goes to a shell."""
+    words = shlex.split(command.replace("\\\n", " "), comments=True)
+    if words[0] != "nascore":
+        return _shell(command)
+    status, output = call(words[1:] + ["--dry-run"] * (words[1] == "search"))
+    if status:
+        _say(output)
+    return status
+
+
+def call(words: list[str]) -> tuple[int, str]:
+    """Call ``nascore`` in this process: its exit status, and what it printed, or why it failed."""
+    from click.testing import CliRunner
+
+    from nascore.cli import preview
+    from nascore.cli.main import cli
+
+    preview.SAMPLES = 1  # one network shows that the settings can be built
+    done = CliRunner().invoke(cli, words)
+    return done.exit_code, f"{done.output}{done.exception}" if done.exit_code else done.stdout
+
+
+def try_pages(pages: list[Path], scratch: Path) -> str:
+    """Run pages in a process and a folder of their own.
 
     Returns:
         What went wrong; empty when nothing did.
     """
-    name = page.relative_to(ROOT).as_posix()
-    folder = scratch / name.replace("/", "-").removesuffix(".md")
+    name = pages[0].relative_to(ROOT).as_posix() if len(pages) == 1 else "the pages of plugins"
+    folder = scratch / re.sub(r"\W", "-", name)
     folder.mkdir(parents=True)
     begun = time.monotonic()
     environment = _environment(scratch / f"{folder.name}-site")
     done = subprocess.run(
-        [sys.executable, __file__, "--run", str(page)],
+        [sys.executable, __file__, "--run", *map(str, pages)],
         cwd=folder, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
-    kinds = [step.kind for step in steps(page.read_text(encoding="utf-8"))]
+    kinds = [step.kind for page in pages for step in steps(page.read_text(encoding="utf-8"))]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("shell", "python", "file", "skip") if kind in kinds)
     _say(f"{'FAILED' if done.returncode else 'ok':6} {name}: {counts or 'nothing to run'}, "
          f"{time.monotonic() - begun:.0f} s")  # fmt: skip
     return f"{name}:\n{textwrap.indent(done.stdout[-6000:], '    ')}" if done.returncode else ""
+
+
+def run_pages(pages: list[Path]) -> None:
+    """Do all steps of pages in this process; those of plugins find the files that how-to.md writes."""
+    sys.path.insert(0, str(Path.cwd()))  # a page's Python finds the files that the page writes
+    if _of_plugin(pages[0]):
+        for step in steps((DOCS / "how-to.md").read_text(encoding="utf-8")):
+            if step.kind == "file":
+                write(step)
+    for page in pages:
+        run_page(page)
 
 
 def _environment(site: Path) -> dict[str, str]:
@@ -202,25 +258,30 @@ def unmentioned_commands(text: str) -> list[str]:
 
 
 def unmentioned_options(page: Path) -> list[str]:
-    """The options of a method's own samplers that its page does not explain."""
+    """The options of a plugin's samplers that its page does not explain."""
     name, text = page.relative_to(ROOT).as_posix(), page.read_text(encoding="utf-8")
-    command = [sys.executable, "-m", "nascore", "plugins", "show", page.stem, "--json"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        return [f"{name}: {done.stderr.strip()}"]
+    status, output = call(["plugins", "show", page.parent.name, "--json"])
+    if status:
+        return [f"{name}: {output.strip()}"]
     return [
         f"{name} does not explain {part['name']}'s option `{option['name']}`"
-        for part in json.loads(done.stdout)["parts"]["samplers"]
+        for part in json.loads(output)["parts"]["samplers"]
         for option in part["options"]
-        if f"`{option['name']}`" not in text
+        if not re.search(rf"`(sampler\.)?{option['name']}`", text)
     ]
+
+
+def tight_lists(page: Path) -> list[str]:
+    """The lists of a page that begin right below a line of text: a list on GitHub, running text on the site."""
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    name = page.relative_to(ROOT).as_posix()
+    return [f"{name}: an empty line is missing below: {line}" for line in _TIGHT_LIST.findall(text)]
 
 
 def other_checks(pages: list[Path]) -> list[str]:
     """All checks but running the pages."""
-    problems = [wrong for page in [*pages, *sorted(ROOT.glob("plugins/*/README.md"))] for wrong in broken_links(page)]
+    problems = [wrong for page in pages for wrong in [*broken_links(page), *tight_lists(page)]]
     problems += unmentioned_commands("\n".join(page.read_text(encoding="utf-8") for page in pages))
-    problems += [wrong for page in sorted((DOCS / "methods").glob("*.md")) for wrong in unmentioned_options(page)]
     if subprocess.run([sys.executable, str(DOCS / "generate.py"), "--check"], check=False).returncode:
         problems.append("docs/hooks.md is stale")
     return problems
@@ -228,15 +289,17 @@ def other_checks(pages: list[Path]) -> list[str]:
 
 def main(wanted: list[str]) -> int:
     """Check everything, or only the pages whose paths end with one of ``wanted``."""
-    pages = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+    pages = [ROOT / "README.md", *sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("plugins/*/README.md"))]
     problems = [] if wanted else other_checks(pages)
     if wanted:
         pages = [page for page in pages if page.as_posix().endswith(tuple(wanted))]
+    of_plugins = [page for page in pages if _of_plugin(page)]
+    jobs = [of_plugins] * bool(of_plugins) + [[page] for page in pages if not _of_plugin(page)]
     scratch = Path(tempfile.mkdtemp(prefix="nascore-docs-"))
     begun = time.monotonic()
     try:
         with ThreadPoolExecutor(PAGES_AT_A_TIME) as pool:
-            problems += filter(None, pool.map(try_page, pages, repeat(scratch)))
+            problems += filter(None, pool.map(try_pages, jobs, repeat(scratch)))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     for problem in problems:
@@ -252,6 +315,6 @@ def _say(line: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
-        run_page(Path(sys.argv[2]))
+        run_pages([Path(page) for page in sys.argv[2:]])
     else:
         sys.exit(main(sys.argv[1:]))
