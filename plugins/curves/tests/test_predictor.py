@@ -46,6 +46,28 @@ def test_p3_better_than_the_last_value(seed):
     assert 0.5 < std[0] / np.sqrt(np.mean((mean - truth) ** 2)) < 2
 
 
+def test_few_curves_are_enough_where_they_are_regular():
+    curves = synthetic(1, count=200)
+    errors = []
+    for few in np.split(np.arange(80), 4):
+        mean, _ = CurvePredictor(settings=15).fit(curves[few]).predict(curves[80:, :10])
+        errors.append(r2(mean, curves[80:, -1]))
+    assert np.mean(errors) > 0.945
+
+
+def test_guesses_are_of_regressors_that_have_not_seen_the_curve():
+    rng = np.random.default_rng(0)
+    curves = [*rng.normal(size=(30, 4)), rng.normal(size=2)]  # nothing can be predicted
+    predictor = CurvePredictor().fit(curves, ends=rng.normal(size=31))
+    guesses = predictor.guesses(3)
+    assert np.isnan(guesses).tolist() == [False] * 30 + [True]
+    ends = predictor.regressor(3)._ends
+    assert np.corrcoef(guesses[:30], ends)[0, 1] < 0.5
+    near = np.argsort(np.abs(guesses[:30] - 0.1))[:10]
+    sigma = np.sqrt(np.mean((guesses[near] - ends[near]) ** 2) * 10 / 8)
+    assert predictor.regressor(3).sigma(np.array([0.1]))[0] == pytest.approx(sigma)
+
+
 @pytest.mark.parametrize("shape", [np.negative, lambda y: np.exp(3 - 3 * y), lambda y: 1000 * (1 - y)])
 def test_losses_that_fall_are_predicted_too(shape):
     curves = shape(synthetic(5))

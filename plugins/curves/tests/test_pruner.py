@@ -13,6 +13,7 @@ from nascore_curves.replay import replay
 from nascore_curves.stopping import cannot_win
 
 UP = Objective("accuracy", Direction.MAXIMIZE)
+DOWN = Objective("loss", Direction.MINIMIZE)
 
 
 def synthetic(seed, count=60, epochs=12, noise=0.01):
@@ -79,6 +80,30 @@ def test_p5_saves_epochs_and_loses_little(seed):
     done = replay(Predict(delta=0.99, burn_in=15, settings=6), curves)
     assert done.epochs < 0.7 * curves.size
     assert curves[:, -1].max() - done.best <= 0.05
+
+
+def test_a_trial_that_looks_as_the_best_did_goes_on():
+    """The best end has luck in it that no beginning shows: it alone would be too much to ask."""
+    rng = np.random.default_rng(0)
+    curves = np.repeat(rng.uniform(0.5, 0.7, (20, 1)), 12, axis=1) + rng.normal(0, 0.001, (20, 12))
+    lucky = int(curves[:, 5].argmax())
+    curves[lucky, -1] += 0.1
+    pruning = taught(curves, delta=0.6)
+    assert epochs_of(pruning, 20, curves[lucky] + 0.001) == 12
+    assert epochs_of(pruning, 21, curves[lucky] - 0.05) < 12
+    for number in range(22, 27):
+        pruning.finish(finished(number, curves[lucky] + 0.3, violations={"params": 1.0}))
+    assert epochs_of(pruning, 27, curves[lucky] + 0.001) == 12, "one that is not feasible is no measure"
+    down = taught(-curves, delta=0.6, objectives=(DOWN,))
+    assert epochs_of(down, 20, -curves[lucky] - 0.001, name="loss") == 12
+    assert epochs_of(down, 21, -curves[lucky] + 0.05, name="loss") < 12
+
+
+def test_long_curves_are_not_looked_at_after_each_epoch():
+    curves = synthetic(0, epochs=120)
+    lengths = replay(Predict(settings=0), curves).lengths
+    assert min(lengths) < 120
+    assert {length for length in lengths if length < 120} <= set(range(24, 120, 6))
 
 
 def test_losses_are_stopped_when_they_stay_high():

@@ -65,6 +65,6 @@ def nascore_methods() -> list[Method]:
             presets={"quick": QUICK, "paper": PAPER_SETTINGS},
             paper=PAPER,
             note="The sampler is that of nascore-random; any other fits: --sampler NAME. The preset was not compared "
-            "with random search without it.",
+            "with random search without it; on curves known to their end it trains 1.8 to 2.8 times fewer epochs.",
         )
     ]

@@ -24,7 +24,7 @@ LEAST = 6
 class CurvePredictor:
     """One regressor for each tau, the number of epochs that have been seen (Baker et al. 2018).
 
-    Each is a nu-SVR (the mean of the best three of a random search) or, where cross-validation finds that
+    Each is a nu-SVR (the mean of the best five of a random search) or, where cross-validation finds that
     better, the last value moved by the mean gain.
 
     Example:
@@ -126,6 +126,19 @@ class CurvePredictor:
             mean[rows] = regressor.predict(Examples.of(table[rows, :tau], extra[rows], self.epochs))
             std[rows] = regressor.sigma(mean[rows])
         return mean, std
+
+    def guesses(self, tau: int) -> Floats:
+        """What is predicted after ``tau`` epochs of the curves learnt from, by regressors that have not seen them.
+
+        Returns:
+            (whole curves,), in the order of :meth:`fit`; NaN for those that are shorter than ``tau``.
+
+        Raises:
+            DataError: as :meth:`regressor`.
+        """
+        guesses = np.full(len(self._curves), np.nan)
+        guesses[np.isfinite(self._curves[:, tau - 1])] = self.regressor(tau).guesses
+        return guesses
 
     def regressor(self, tau: int) -> Regressor:
         """The regressor for ``tau`` epochs, fitted when it is first asked for.

@@ -10,7 +10,7 @@ import numpy as np
 
 from nascore.contracts import Pruner
 from nascore.errors import SettingsError
-from nascore.records import Status
+from nascore.records import Direction, Status
 from nascore_curves.architecture import Describer, as_matrix
 from nascore_curves.predictor import LEAST, CurvePredictor
 from nascore_curves.stopping import cannot_win
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     Fidelity = tuple[tuple[str, float], ...]
 
 
+LOOKS = 20
+"""Curves of twice as many epochs and more are looked at after each such part only: a look costs a regressor, and may
+be wrong."""
+
+
 @dataclass(frozen=True)
 class Finished:
     """A run that went to its end.
@@ -32,11 +37,13 @@ class Finished:
         curve: the values of the first objective, as reported.
         end: its final value.
         features: of its candidate, by name.
+        feasible: no constraint is violated; others teach, and are not to be beaten.
     """
 
     curve: tuple[float, ...]
     end: float
     features: Mapping[str, float]
+    feasible: bool
 
 
 @dataclass
@@ -47,8 +54,28 @@ class Peers:
     best: float | None = None
 
 
+@dataclass
+class Learnt:
+    """What was learnt from the first runs of one fidelity.
+
+    Attributes:
+        runs: how many there were.
+        leader: which of them is the best; None where none is feasible.
+        names: of the features.
+        predictor: fitted to them.
+    """
+
+    runs: int
+    leader: int | None
+    names: tuple[str, ...]
+    predictor: CurvePredictor
+
+
 class Predict(Pruner):
     """Stop a trial when its predicted end is unlikely to beat the best.
+
+    What is to be beaten is the best end so far or, where that is less, what was predicted of that very run after as
+    many epochs: predictions of the best fall short, and a trial that looks as good as the best did then goes on.
 
     Only the first objective is looked at. Regressors learn from complete trials alone: stopped ones would bias
     them. A stopped trial keeps the prediction among its metrics, as ``predicted`` and ``predicted_std``. A trial
@@ -67,7 +94,7 @@ class Predict(Pruner):
 
     def __init__(
         self,
-        delta: float = 0.95,
+        delta: float = 0.85,
         burn_in: int = 15,
         least: float = 0.2,
         refit: int = 5,
@@ -94,7 +121,7 @@ class Predict(Pruner):
         self._peers: dict[Fidelity, Peers] = {}
         self._running: dict[int, list[float]] = {}
         self._predicted: dict[int, tuple[float, float]] = {}
-        self._fitted: dict[Fidelity, tuple[int, tuple[str, ...], CurvePredictor]] = {}
+        self._learnt: dict[Fidelity, Learnt] = {}
 
     # ------------------------------------------------------------------ decisions
 
@@ -109,8 +136,9 @@ class Predict(Pruner):
         # Phi rounds to 1 far from the best: a delta of 1 must stop nothing all the same.
         if self.delta == 1 or peers is None or peers.best is None or not self._may_stop(curve, peers):
             return True
-        mean, std = self._predict(curve, candidate)
-        if cannot_win(peers.best, mean, std, objective.direction) < self.delta:
+        learnt = self._learn(_fidelity(candidate), peers)
+        mean, std = self._predict(learnt, curve, candidate)
+        if cannot_win(self._to_beat(learnt, peers.best, len(curve)), mean, std, objective.direction) < self.delta:
             return True
         self._predicted[number] = (mean, std)
         return False
@@ -118,31 +146,45 @@ class Predict(Pruner):
     def _may_stop(self, curve: Sequence[float], peers: Peers) -> bool:
         if len(peers.runs) < self.burn_in or not np.isfinite(curve).all():
             return False
-        learnt = peers.runs[: self._learnt(peers)]
-        whole = max(len(run.curve) for run in learnt)
-        usable = sum(len(run.curve) >= len(curve) for run in learnt)
-        return max(2, self.least * whole) <= len(curve) < whole and usable >= max(LEAST, self.folds)
+        known = peers.runs[: self._usable(peers)]
+        whole = max(len(run.curve) for run in known)
+        first = max(2, math.ceil(self.least * whole))
+        looked_at = first <= len(curve) < whole and (len(curve) - first) % max(1, whole // LOOKS) == 0
+        return looked_at and sum(len(run.curve) >= len(curve) for run in known) >= max(LEAST, self.folds)
 
-    def _learnt(self, peers: Peers) -> int:
+    def _usable(self, peers: Peers) -> int:
         """How many runs the regressors learn from: it grows in steps, so that they are not fitted all the time."""
         return self.burn_in + (len(peers.runs) - self.burn_in) // self.refit * self.refit
 
-    def _predict(self, curve: Sequence[float], candidate: Candidate | None) -> tuple[float, float]:
-        fidelity = _fidelity(candidate)
-        learnt = self._learnt(self._peers[fidelity])
-        if fidelity not in self._fitted or self._fitted[fidelity][0] != learnt:
-            self._fitted[fidelity] = (learnt, *self._fit(self._peers[fidelity].runs[:learnt]))
-        _, names, predictor = self._fitted[fidelity]
-        mean, std = predictor.predict([curve], as_matrix([self._describe(candidate)], names))
+    def _learn(self, fidelity: Fidelity, peers: Peers) -> Learnt:
+        count = self._usable(peers)
+        learnt = self._learnt.get(fidelity)
+        if learnt is None or learnt.runs != count:
+            runs = peers.runs[:count]
+            names = tuple(sorted({name for run in runs for name in run.features}))
+            predictor = CurvePredictor(self.settings, self.folds, self.seed)
+            predictor.fit(
+                [run.curve for run in runs], as_matrix([run.features for run in runs], names), [run.end for run in runs]
+            )
+            learnt = self._learnt[fidelity] = Learnt(count, self._leader(runs), names, predictor)
+        return learnt
+
+    def _leader(self, runs: Sequence[Finished]) -> int | None:
+        feasible = [number for number, run in enumerate(runs) if run.feasible]
+        choose = max if self.objectives[0].direction is Direction.MAXIMIZE else min
+        return choose(feasible, key=lambda number: runs[number].end, default=None)
+
+    def _predict(self, learnt: Learnt, curve: Sequence[float], candidate: Candidate | None) -> tuple[float, float]:
+        features = as_matrix([self._describe(candidate)], learnt.names)
+        mean, std = learnt.predictor.predict([curve], features)
         return float(mean[0]), float(std[0])
 
-    def _fit(self, runs: Sequence[Finished]) -> tuple[tuple[str, ...], CurvePredictor]:
-        names = tuple(sorted({name for run in runs for name in run.features}))
-        predictor = CurvePredictor(self.settings, self.folds, self.seed)
-        predictor.fit(
-            [run.curve for run in runs], as_matrix([run.features for run in runs], names), [run.end for run in runs]
-        )
-        return names, predictor
+    def _to_beat(self, learnt: Learnt, best: float, tau: int) -> float:
+        """The best end, or what was predicted of the best run after ``tau`` epochs, whichever is easier to beat."""
+        if learnt.leader is None:
+            return best
+        guess = float(learnt.predictor.guesses(tau)[learnt.leader])
+        return guess if self.objectives[0].direction.better(best, guess) else best
 
     # ------------------------------------------------------------------ what it learns from
 
@@ -156,12 +198,11 @@ class Predict(Pruner):
         if trial.status is not Status.COMPLETE or trial.reused is not None or not math.isfinite(end):
             return
         peers = self._peers.setdefault(_fidelity(trial.candidate), Peers([]))
-        if all(violation <= 0 for violation in trial.violations.values()) and (
-            peers.best is None or objective.direction.better(end, peers.best)
-        ):
+        feasible = all(violation <= 0 for violation in trial.violations.values())
+        if feasible and (peers.best is None or objective.direction.better(end, peers.best)):
             peers.best = end
         if len(curve) >= 2 and np.isfinite(curve).all():
-            peers.runs.append(Finished(curve, end, self._describe(trial.candidate)))
+            peers.runs.append(Finished(curve, end, self._describe(trial.candidate), feasible))
 
     def metrics(self, number: int) -> Mapping[str, float]:
         """The prediction that stopped a trial; see :meth:`Pruner.metrics`."""

@@ -23,7 +23,7 @@ FAR = 3.0
 """Standard deviations beyond which a feature tells no more: a run that diverges would rule the kernel."""
 NEAR = 10
 """The fewest residuals that tell how sure a prediction is."""
-KEPT = 3
+KEPT = 5
 """The best settings, whose mean is the prediction."""
 
 
@@ -33,17 +33,22 @@ class Setting:
 
     Attributes:
         c: penalty, > 0.
+        kernel: "rbf", or "linear", which needs fewer curves.
         gamma: of the RBF kernel, on standardised features, of which each block counts as one.
         nu: in (0, 1].
         view: one of :data:`VIEWS`.
         log: learn the logarithm of the values.
+        gain: learn what the end adds to the last value, not the end itself: the best and the worst curves are
+            then not drawn to the middle.
     """
 
     c: float
+    kernel: str
     gamma: float
     nu: float
     view: str
     log: bool
+    gain: bool
 
 
 class Examples:
@@ -65,10 +70,11 @@ class Examples:
             extra: (curves, features) of architecture and hyper-parameters.
             epochs: length of a whole curve.
         """
-        blocks = {("extra", False): extra, ("extra", True): extra, ("last", False): partial[:, -1:]}
+        blocks = {("extra", False): extra, ("extra", True): extra}
         for log in (False, True):
             # Logarithms are only learnt from where all training values are positive; a later one may be not.
             values = np.log(np.maximum(partial, np.finfo(np.float64).tiny)) if log else partial
+            blocks["last", log] = values[:, -1:]
             blocks["values", log] = curve_features(values)
             blocks["summary", log] = summary_features(values, epochs)
         return cls(blocks)
@@ -77,10 +83,9 @@ class Examples:
         """Some of them."""
         return Examples({name: block[rows] for name, block in self._blocks.items()})
 
-    @property
-    def last(self) -> Floats:
-        """The last value seen of each curve, (curves,)."""
-        return self._blocks["last", False][:, 0]
+    def last(self, log: bool = False) -> Floats:
+        """The last value seen of each curve, or its logarithm, (curves,)."""
+        return self._blocks["last", log][:, 0]
 
     @property
     def features(self) -> int:
@@ -105,6 +110,7 @@ class Regressor:
 
     Attributes:
         settings: of the SVRs in use; none where the last value, moved by the mean gain, was better.
+        guesses: (curves,), what is predicted of each example by regressors that have not seen it.
     """
 
     def __init__(self, examples: Examples, ends: Floats, *, settings: int, folds: int, seed: int) -> None:
@@ -125,11 +131,11 @@ class Regressor:
         errors = [_rms(guess - ends) for guess in guesses]
         order = [int(i) for i in np.argsort(errors, kind="stable")[:KEPT]]
         self.settings: tuple[Setting, ...] = tuple(tried[i] for i in order)
-        self._guesses = self._cross_validated(None, parts)
+        self.guesses = self._cross_validated(None, parts)
         if order:
             together: Floats = np.mean([guesses[i] for i in order], axis=0)
-            if _rms(together - ends) < _rms(self._guesses - ends):
-                self._guesses = together
+            if _rms(together - ends) < _rms(self.guesses - ends):
+                self.guesses = together
             else:
                 self.settings = ()
         self._models = [_fitted(setting, examples, ends) for setting in self.settings or (None,)]
@@ -143,16 +149,17 @@ class Regressor:
         """How far from its prediction an end may lie, (curves,).
 
         The root mean square of the cross-validated residuals (training residuals would be too small) of those
-        examples whose guesses are nearest: good curves end close together, poor ones anywhere.
+        examples whose guesses are nearest: good curves end close together, poor ones anywhere. So few residuals
+        are too small by chance now and then; the variance of Student's t makes up for it.
 
         Args:
             mean: predictions, (curves,).
         """
         near = min(len(self._ends), max(NEAR, len(self._ends) // 4))
-        squares = (self._guesses - self._ends) ** 2
-        distance = np.abs(mean[:, None] - self._guesses)
+        squares = (self.guesses - self._ends) ** 2
+        distance = np.abs(mean[:, None] - self.guesses)
         nearest = np.argpartition(distance, near - 1, axis=1)[:, :near]
-        sigma: Floats = np.sqrt(squares[nearest].mean(axis=1))
+        sigma: Floats = np.sqrt(squares[nearest].mean(axis=1) * near / (near - 2))
         return sigma
 
     def _draw(self, count: int, rng: np.random.Generator) -> list[Setting]:
@@ -162,10 +169,12 @@ class Regressor:
         return [
             Setting(
                 c=float(10 ** rng.uniform(-1, 2)),
+                kernel=("rbf", "linear")[rng.integers(2)],
                 gamma=float(10 ** rng.uniform(-3, 0.5)),
                 nu=float(rng.uniform(0.05, 1)),
                 view=views[i % len(views)],
                 log=bool(rng.integers(2)) and may_log,
+                gain=bool(rng.integers(2)),
             )
             for i in range(count)
         ]
@@ -184,11 +193,11 @@ class _LastValue:
 
     def __init__(self, examples: Examples, ends: Floats) -> None:
         self._room = _room(ends)
-        self._gain = float(np.mean(ends - examples.last))
+        self._gain = float(np.mean(ends - examples.last()))
 
     def __call__(self, examples: Examples) -> Floats:
         """Predict, (curves,)."""
-        return np.clip(examples.last + self._gain, *self._room)
+        return np.clip(examples.last() + self._gain, *self._room)
 
 
 class _SVR:
@@ -204,9 +213,13 @@ class _SVR:
         self._centre = [block.mean(0) for block in blocks]
         self._spread = [_spread(block) for block in blocks]
         values = np.log(ends) if setting.log else ends
+        if setting.gain:
+            values = values - examples.last(setting.log)
         self._mean, self._std = values.mean(), values.std() or 1.0
         self._room = _room(ends)
-        self._svr = NuSVR(C=setting.c, gamma=setting.gamma, nu=setting.nu, tol=1e-3, max_iter=20_000)
+        self._svr = NuSVR(
+            C=setting.c, kernel=setting.kernel, gamma=setting.gamma, nu=setting.nu, tol=1e-3, max_iter=20_000
+        )
         # Checked already; on so few examples scikit-learn's own checks take longer than the fit. A setting for
         # which the solver does not end is judged by cross-validation like any other.
         with config_context(assume_finite=True, skip_parameter_validation=True), warnings.catch_warnings():
@@ -225,7 +238,10 @@ class _SVR:
         """Predict, (curves,)."""
         blocks = self._scaled(examples.blocks(self._setting.view, self._setting.log))
         values = self._svr.predict(blocks) * self._std + self._mean
-        guesses: Floats = np.exp(values) if self._setting.log else values
+        if self._setting.gain:
+            values = values + examples.last(self._setting.log)
+        # Not beyond the room: the logarithm of a run that diverges may be too large to come back from.
+        guesses: Floats = np.exp(np.minimum(values, np.log(self._room[1]))) if self._setting.log else values
         return np.clip(guesses, *self._room)
 
 
