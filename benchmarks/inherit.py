@@ -12,6 +12,7 @@ Runs are kept in ``--runs``: a stopped benchmark goes on where it was.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,8 +86,11 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=HERE / "runs" / "inherit")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    RESULTS.mkdir(exist_ok=True)
-    save("inherit", {"methods": {method: compared(method, given.seeds, given.runs) for method in given.methods}})
+    saved = RESULTS / "inherit.json"
+    methods = json.loads(saved.read_text())["methods"] if saved.exists() else {}
+    for method in given.methods:
+        methods[method] = compared(method, given.seeds, given.runs)
+        save("inherit", {"methods": methods})
 
 
 if __name__ == "__main__":
