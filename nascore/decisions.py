@@ -7,11 +7,11 @@ so any Optuna sampler can search it, and mutation is a replay with one answer ch
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from nascore.contracts import SearchSpace
 from nascore.errors import SpaceError
@@ -37,14 +37,64 @@ class Decision:
     options: tuple[Option, ...]
     value: Option
 
+    @cached_property
+    def others(self) -> tuple[Option, ...]:
+        """The options that a mutation can change it to."""
+        return tuple(option for option in self.options if not _same(option, self.value))
+
+
+class _Question(NamedTuple):
+    """A decision that the program asked for, and what each option makes of it."""
+
+    options: tuple[Option, ...]
+    types: tuple[type, ...]
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(slots=True)
+class _Trace:
+    """One run of the program. What follows from its decisions is made when it is first wanted."""
+
+    decisions: tuple[Decision, ...]
+    architecture: Architecture | None = None
+    kinds: list[list[Decision]] | None = None
+
+
+class _Traces:
+    """Traces by the genome that they answer; the oldest are forgotten."""
+
+    LIMIT = 2**17
+    """How many decisions are remembered, those of all traces together: some 30 MB."""
+
+    def __init__(self) -> None:
+        self._traces: dict[tuple[Any, ...], _Trace] = {}
+        self._decisions = 0
+
+    def find(self, genome: Mapping[str, Json]) -> _Trace | None:
+        """The trace of this very genome, if it is remembered."""
+        try:
+            return self._traces.get(_exactly(genome))
+        except TypeError:  # a stranger's genome can hold lists and objects; no trace has any
+            return None
+
+    def add(self, genome: Mapping[str, Json], trace: _Trace) -> _Trace:
+        """Remember a trace."""
+        self._traces[_exactly(genome)] = trace
+        self._decisions += len(trace.decisions)
+        while self._decisions > self.LIMIT:
+            self._decisions -= len(self._traces.pop(next(iter(self._traces))).decisions)
+        return trace
+
+
+def _exactly(genome: Mapping[str, Json]) -> tuple[Any, ...]:
+    """What parts two genomes: to Python 1, 1.0 and True are equal, to JSON they are not."""
+    return (*genome, *genome.values(), *map(type, genome.values()))
+
 
 class DecisionSpace(SearchSpace):
     """Base of the spaces made of decisions: write :meth:`decide` and :meth:`build`."""
 
     provides: ClassVar[frozenset[str]] = frozenset({"decisions", "mutate", "crossover", "module"})
-
-    _TRACES = 1024
-    """How many traces are remembered; a replay of a user's program builds a network each time."""
 
     @abstractmethod
     def decide(self, choose: Choose) -> Any:
@@ -58,7 +108,9 @@ class DecisionSpace(SearchSpace):
 
     def sample(self, choose: Choose) -> Architecture:
         """Run the program; see :meth:`SearchSpace.sample`."""
-        return self._wrap(self._run(choose)[0])
+        decisions, _ = self._run(choose)
+        genome: dict[str, Json] = {decision.name: decision.value for decision in decisions}
+        return self._made(self._traces.find(genome) or self._traces.add(genome, _Trace(decisions)))
 
     def structure(self, architecture: Architecture) -> Any:
         """What :meth:`decide` returns for this architecture."""
@@ -70,17 +122,7 @@ class DecisionSpace(SearchSpace):
         Raises:
             SpaceError: a decision is missing, superfluous, or has a value that is not allowed.
         """
-        traces = self.__dict__.setdefault("_traces", {})
-        key = json.dumps(architecture.genome)
-        trace = traces.get(key)
-        if trace is None:
-            trace, _ = self._run(self._answers(architecture.genome))
-            names = {decision.name for decision in trace}
-            superfluous = [name for name in architecture.genome if name not in names]  # type: ignore[union-attr]
-            if superfluous:
-                raise SpaceError(f"The space {self.name!r} makes no decision {superfluous[0]!r} here.")
-            self._remember(key, trace)
-        return trace  # type: ignore[no-any-return]
+        return self._trace(architecture.genome).decisions
 
     def check(self, architecture: Architecture) -> None:
         """Accept only what the program itself could have made; see :meth:`SearchSpace.check`."""
@@ -90,6 +132,9 @@ class DecisionSpace(SearchSpace):
 
     def replay(self, values: Mapping[str, Option], rng: random.Random) -> Architecture:
         """Run the program, answering from ``values`` where they fit and from ``rng`` where not."""
+        known = self._traces.find(values)
+        if known is not None:  # every answer fits, and nothing would be drawn
+            return self._made(known)
 
         def choose(name: str, options: Sequence[Option]) -> Option:
             if name in values and _among(values[name], options):
@@ -104,15 +149,13 @@ class DecisionSpace(SearchSpace):
         Raises:
             SpaceError: no decision of this architecture has a second option.
         """
-        groups: dict[str, list[Decision]] = {}
-        for decision in self.decisions(architecture):
-            if not all(_same(option, decision.value) for option in decision.options):
-                groups.setdefault(self.group(decision.name), []).append(decision)
-        if not groups:
+        trace = self._trace(architecture.genome)
+        if trace.kinds is None:
+            trace.kinds = _by_kind(trace.decisions, self.group)
+        if not trace.kinds:
             raise SpaceError(f"Nothing can be mutated: no decision of {self.name!r} has a second option.")
-        decision = rng.choice(groups[rng.choice(list(groups))])
-        other = rng.choice([option for option in decision.options if not _same(option, decision.value)])
-        return self.replay({**architecture.genome, decision.name: other}, rng)  # type: ignore[dict-item]
+        decision = rng.choice(rng.choice(trace.kinds))
+        return self.replay({**architecture.genome, decision.name: rng.choice(decision.others)}, rng)  # type: ignore[dict-item]
 
     def crossover(self, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
         """Each decision from either parent, as likely (uniform crossover)."""
@@ -124,42 +167,68 @@ class DecisionSpace(SearchSpace):
 
     # ------------------------------------------------------------------ inside
 
+    # A replay of a user's program builds a network each time, and a search on a table asks for the same few
+    # thousand genomes again and again. What is remembered follows from the genome, so it changes no result.
+
+    @cached_property
+    def _traces(self) -> _Traces:
+        return _Traces()
+
+    @cached_property
+    def _questions(self) -> dict[str, _Question]:
+        return {}
+
     def _run(self, choose: Choose) -> tuple[tuple[Decision, ...], Any]:
         made: dict[str, Decision] = {}
 
         def recording(name: str, options: Sequence[Option]) -> Any:
-            options = tuple(options)
-            if not options:
-                raise SpaceError(f"The decision {name!r} has no options.")
-            if not _SCALARS.issuperset(map(type, options)):
-                raise SpaceError(f"The decision {name!r} has options {list(options)}; {_ALLOWED}.")
-            if name in made:
-                if made[name].options != options:
-                    raise SpaceError(
-                        f"The decision {name!r} came with other options before: "
-                        f"{list(made[name].options)}, now {list(options)}. Give each its own name."
-                    )
-                return made[name].value
-            answer = choose(name, options)
-            for option in options:  # the program gets its own object back, whoever answered
-                if _same(answer, option):
-                    made[name] = Decision(name, options, option)
-                    return option
-            raise SpaceError(f"The decision {name!r} was answered by {answer!r}; allowed: {list(options)}.")
+            question = self._question(name, options)
+            decision = made.get(name)
+            if decision is None:
+                decision = made[name] = _taken(name, question, choose(name, question.options))
+            elif decision.options != question.options:
+                raise SpaceError(
+                    f"The decision {name!r} came with other options before: "
+                    f"{list(decision.options)}, now {list(question.options)}. Give each its own name."
+                )
+            return decision.value
 
         structure = self.decide(recording)
         return tuple(made.values()), structure
 
-    def _wrap(self, trace: tuple[Decision, ...]) -> Architecture:
-        genome: dict[str, Json] = {decision.name: decision.value for decision in trace}
-        self._remember(json.dumps(genome), trace)
-        return self.architecture(genome)
+    def _question(self, name: str, options: Sequence[Option]) -> _Question:
+        options = tuple(options)
+        known = self._questions.get(name)
+        if known is not None and known.options is options:
+            return known
+        types = tuple(map(type, options))
+        if known is not None and known.options == options and known.types == types:
+            return known
+        if not options:
+            raise SpaceError(f"The decision {name!r} has no options.")
+        if not _SCALARS.issuperset(types):
+            raise SpaceError(f"The decision {name!r} has options {list(options)}; {_ALLOWED}.")
+        asked = _Question(options, types, tuple(Decision(name, options, option) for option in options))
+        self._questions[name] = asked
+        return asked
 
-    def _remember(self, key: str, trace: tuple[Decision, ...]) -> None:
-        traces = self.__dict__.setdefault("_traces", {})
-        traces[key] = trace
-        if len(traces) > self._TRACES:
-            del traces[next(iter(traces))]
+    def _trace(self, genome: Json) -> _Trace:
+        """The run that this genome answers, all of it."""
+        answers = self._answers(genome)
+        known = self._traces.find(genome)  # type: ignore[arg-type]  # it is an object, or it has no answers
+        if known is not None:
+            return known
+        decisions, _ = self._run(answers)
+        names = {decision.name for decision in decisions}
+        superfluous = [name for name in genome if name not in names]  # type: ignore[union-attr]
+        if superfluous:
+            raise SpaceError(f"The space {self.name!r} makes no decision {superfluous[0]!r} here.")
+        return self._traces.add(genome, _Trace(decisions))  # type: ignore[arg-type]
+
+    def _made(self, trace: _Trace) -> Architecture:
+        if trace.architecture is None or trace.architecture.space != self.name:  # a space is named after it is made
+            trace.architecture = self.architecture({decision.name: decision.value for decision in trace.decisions})
+        return trace.architecture
 
     def _answers(self, genome: Json) -> Choose:
         if not isinstance(genome, dict):
@@ -173,6 +242,24 @@ class DecisionSpace(SearchSpace):
             return genome[name]
 
         return choose
+
+
+def _by_kind(decisions: tuple[Decision, ...], group: Callable[[str], str]) -> list[list[Decision]]:
+    """Those that a mutation can change, by kind."""
+    kinds: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        if decision.others:
+            kinds.setdefault(group(decision.name), []).append(decision)
+    return list(kinds.values())
+
+
+def _taken(name: str, question: _Question, answer: Any) -> Decision:
+    """The decision with this answer; the program gets its own option back, whoever answered."""
+    kind = type(answer)
+    for decision in question.decisions:
+        if type(decision.value) is kind and decision.value == answer:
+            return decision
+    raise SpaceError(f"The decision {name!r} was answered by {answer!r}; allowed: {list(question.options)}.")
 
 
 def _same(first: Any, second: Any) -> bool:

@@ -42,9 +42,11 @@ class TrialHistory(History):
     def __init__(self, objectives: Sequence[Objective]) -> None:
         self.objectives = tuple(objectives)
         self._directions = [objective.direction for objective in self.objectives]
+        self._names = [objective.name for objective in self.objectives]
         self._trials: list[Trial] = []
         self._by_number: dict[int, Trial] = {}
         self._best: Trial | None = None
+        self._best_values: tuple[float, ...] = ()
         self._front: dict[int, tuple[float, ...]] = {}
 
     def add(self, trial: Trial) -> None:
@@ -54,10 +56,10 @@ class TrialHistory(History):
         if not eligible(trial):
             return
         values = self.values(trial)
-        if any(math.isnan(value) for value in values):
+        if any(map(math.isnan, values)):
             return
-        if self._best is None or self._leads(values, self.values(self._best)):
-            self._best = trial
+        if self._best is None or self._leads(values, self._best_values):
+            self._best, self._best_values = trial, values
         if len(values) == 1:
             return
         if not any(dominates(other, values, self._directions) for other in self._front.values()):
@@ -74,7 +76,7 @@ class TrialHistory(History):
 
     def values(self, trial: Trial) -> tuple[float, ...]:
         """The trial's objective values in the order of the objectives; NaN where it has none."""
-        return tuple(trial.value(objective.name) for objective in self.objectives)
+        return tuple(map(trial.value, self._names))
 
     def __len__(self) -> int:
         return len(self._trials)

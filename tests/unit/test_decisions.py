@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nascore
-from nascore.decisions import Decision, FunctionSpace
+from nascore.decisions import Decision, FunctionSpace, _Traces
 from nascore.errors import SpaceError
 
 option = st.integers(-3, 3) | st.sampled_from(["a", "b", "c"]) | st.booleans() | st.none() | st.sampled_from([0.5, 1.0])
@@ -220,13 +220,47 @@ def test_decisions_are_listed_in_the_order_of_the_program():
     assert space.decisions(architecture) == (Decision("b", (1, 2), 2), Decision("a", ("x",), "x"))
 
 
-def test_no_more_traces_are_kept_than_said_and_forgetting_changes_nothing():
-    space = Program([(list(range(10)), 9, [])] * 3)
-    space._TRACES = 16
-    rng = random.Random(0)
-    made = [draw(space, rng) for _ in range(200)]
-    assert len(space._traces) == 16
-    assert all(space.decisions(one)[1].value == one.genome["d1"] for one in made)
+def test_no_more_decisions_are_remembered_than_said_and_forgetting_changes_nothing(monkeypatch):
+    def searched(limit):
+        monkeypatch.setattr(_Traces, "LIMIT", limit)
+        space, rng = Program([(list(range(10)), 9, [])] * 3), random.Random(0)
+        made = [draw(space, rng) for _ in range(100)]
+        for _ in range(300):
+            made.append(space.mutate(rng.choice(made), rng))
+            assert space._traces._decisions == 3 * len(space._traces._traces) <= limit
+        assert all(space.decisions(one)[1].value == one.genome["d1"] for one in made)
+        return made
+
+    assert searched(48) == searched(2) == searched(10**6)
+
+
+def test_what_is_remembered_of_a_genome_is_not_said_of_one_that_only_equals_it_in_python():
+    space = Program([([1, True, 1.0], 9, []), ([0, 1], 9, [])])
+    made = [draw(space, random.Random(seed)) for seed in range(40)]
+    genomes = {json.dumps(one.genome): one for one in made}
+    assert len(genomes) == len({one.key for one in made}) == 6
+    for text, one in genomes.items():
+        assert json.dumps(space.replay(json.loads(text), random.Random(0)).genome) == text
+        assert same([d.value for d in space.decisions(one)], list(one.genome.values()))
+
+
+def test_a_known_genome_is_neither_run_nor_hashed_again():
+    space = Program([([0, 1, 2], 9, [])] * 2)
+    runs, rng = [], random.Random(0)
+    decide = space.decide
+    space.decide = lambda choose: runs.append(1) or decide(choose)
+    parent = draw(space, rng)
+    children = {id(child): child for child in [space.mutate(parent, rng) for _ in range(200)]}
+    assert len(children) == 4  # its neighbours, one object each
+    assert len(runs) == 1 + 4
+
+
+def test_a_space_that_sampled_before_it_had_its_name_forgets_the_old_one():
+    space = Program([([0, 1], 9, [])])
+    space.name = ""
+    draw(space, random.Random(0))
+    space.name = "program"
+    assert draw(space, random.Random(0)) == Program(space.nodes).load({"space": "program", "genome": {"d0": 1}})
 
 
 # ------------------------------------------------------------------------------------ functions

@@ -25,10 +25,11 @@ class Individual(NamedTuple):
 
 def individual(trial: Trial, objectives: Sequence[Objective]) -> Individual | None:
     """The member that a trial becomes; None where it failed, was pruned or breaks a constraint, or a value is NaN."""
-    values = tuple(trial.value(objective.name) for objective in objectives)
+    if not eligible(trial):
+        return None
+    values = tuple([trial.value(objective.name) for objective in objectives])
     # A NaN compares with nothing, so it would win or lose by its place in the draw.
-    usable = eligible(trial) and not any(map(math.isnan, values))
-    return Individual(trial.number, trial.architecture, values) if usable else None
+    return None if any(map(math.isnan, values)) else Individual(trial.number, trial.architecture, values)
 
 
 def winner(members: Sequence[Individual], directions: Sequence[Direction]) -> Individual:

@@ -6,6 +6,7 @@ import itertools
 import re
 from dataclasses import dataclass
 from functools import cache, cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from nascore.decisions import DecisionSpace
@@ -13,7 +14,7 @@ from nascore.errors import SettingsError, SpaceError, nearest
 from nascore_blocks.supernet.wiring import Wiring
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -198,9 +199,12 @@ class NASBench201(DecisionSpace):
 # ------------------------------------------------------------------------------------ a cell, as data
 
 
+_ops_of: Callable[[Mapping[str, Json]], Ops] = itemgetter(*NAMES)
+
+
 def ops_of(genome: Json) -> Ops:
     """The ops of a checked genome, in the order of :data:`EDGES`."""
-    return tuple(genome[name] for name in NAMES)  # type: ignore[index,call-overload,misc]  # a checked genome
+    return _ops_of(genome)  # type: ignore[arg-type]  # a checked genome
 
 
 def live_edges(ops: Ops) -> tuple[bool, ...]:

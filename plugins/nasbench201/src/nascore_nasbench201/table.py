@@ -6,18 +6,19 @@ import math
 import pickle
 import statistics
 from importlib import resources
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from nascore.contracts import Dataset, Evaluator, Splits, Task
 from nascore.errors import DataError, SettingsError, SpaceError, nearest
 from nascore.records import Direction, Measurement, Metric, Status
-from nascore_blocks.nasbench201 import NAMES
+from nascore_blocks.nasbench201 import NAMES, ops_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from nascore.contracts import Context, SearchSpace
     from nascore.records import Candidate
+    from nascore_blocks.nasbench201 import Ops
 
 CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet16-120": 120}
 SIZES = {"cifar10": 32, "cifar100": 32, "imagenet16-120": 16}
@@ -120,20 +121,17 @@ class Table(Evaluator):
         made = space.sample(lambda _, options: options[0]).genome
         if not isinstance(made, dict) or sorted(made) != sorted(NAMES):
             raise SpaceError(f"The table is of NAS-Bench-201 cells (--space nasbench201), not of {space.name!r}.")
-        self._rows = read(self.dataset)
-        self._measurements: dict[tuple[str, int], Measurement] = {}
-        self._digit = {op: str(index) for index, op in enumerate(OPS)}
+        self._rows = {tuple(OPS[int(digit)] for digit in key): row for key, row in read(self.dataset).items()}
+        self._known: dict[Ops, list[Measurement]] = {}
 
     def evaluate(self, candidate: Candidate, context: Context) -> Measurement:
         """The row of the cell."""
-        genome: Any = candidate.architecture.genome
-        digits = "".join([self._digit[genome[name]] for name in NAMES])
-        row = self._rows[digits]
-        drawn = context.seed % len(row.accuracies)
-        found = self._measurements.get((digits, drawn))
-        if found is None:  # a race asks for the same cells many times
-            found = self._measurements[digits, drawn] = self._measured(row, drawn)
-        return found
+        ops = ops_of(candidate.architecture.genome)
+        trainings = self._known.get(ops)
+        if trainings is None:  # a race asks for the same cells many times
+            row = self._rows[ops]
+            trainings = self._known[ops] = [self._measured(row, number) for number in range(len(row.accuracies))]
+        return trainings[context.seed % len(trainings)]
 
     def rows(self) -> Iterator[Measurement]:
         """All cells, each as its first training was: the capability ``rows``."""
