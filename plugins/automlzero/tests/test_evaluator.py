@@ -66,7 +66,7 @@ def test_pairs_of_digits_keep_their_pairs_apart_and_can_be_told_apart():
     dealt = ClassPairs(tasks=15).pairs(0).reshape(-1, 2).tolist()
     assert sorted(dealt) == sorted(list(pair) for pair in combinations(range(10), 2))
     for part in (splits.train, splits.valid, splits.test):
-        check_tasks(part, BINARY)
+        check_tasks(part, splits.task)
         np.testing.assert_allclose(part.x.mean(axis=1), 0, atol=0.2)
         correct = []
         for t in range(15):
@@ -74,6 +74,14 @@ def test_pairs_of_digits_keep_their_pairs_apart_and_can_be_told_apart():
             correct.append(((part.x_valid[t] @ weights > 0) == part.y_valid[t]).mean())
         assert np.mean(correct) > 0.9
     assert ClassPairs().load(0).task == ClassPairs().load(0).task != ClassPairs().load(1).task
+
+
+def test_each_projection_of_a_pair_is_a_task():
+    once, twice = ClassPairs(tasks=3).load(0), ClassPairs(tasks=3, projections=2).load(0)
+    for split in ("train", "valid", "test"):
+        few, many = getattr(once, split), getattr(twice, split)
+        assert (len(few.x), len(many.x)) == (3, 6)
+        assert len(np.unique(many.x[:, 0, 0])) == 6
 
 
 def test_several_tasks_are_averaged_and_held_out_ones_are_a_metric():
@@ -181,6 +189,7 @@ def test_retraining_tests_on_held_out_pairs_and_regressions_say_why_not():
         (lambda t: t._replace(y=t.y[:, :-1]), "one label"),
         (lambda t: t._replace(x=t.x[0]), "tasks, examples, features"),
         (lambda t: t._replace(x_valid=t.x_valid[:, :, :2]), "features"),
+        (lambda t: t._replace(x=t.x[:, :, :3], x_valid=t.x_valid[:, :, :3]), "has 4 features, and the arrays have 3"),
         (lambda t: (t.x, t.y), "four arrays"),
     ],
 )
@@ -195,7 +204,7 @@ def test_unusable_tasks_are_refused(spoil, named):
 
 def test_labels_of_two_classes_are_0_and_1():
     with pytest.raises(DataError, match="neither 0 nor 1"):
-        check_tasks(Regression(tasks=1).load(0).train, BINARY)
+        check_tasks(Regression(tasks=1).load(0).train, Task("t", (4,), 1, kind=BINARY))
 
 
 @pytest.mark.parametrize(
@@ -210,6 +219,7 @@ def test_labels_of_two_classes_are_0_and_1():
         (lambda: Regression(rule="cubic"), "rule"),
         (lambda: Regression(features=0), "features"),
         (lambda: ClassPairs(tasks=16), "tasks"),
+        (lambda: ClassPairs(projections=0), "projections"),
     ],
 )
 def test_impossible_options_are_named(make, named):
@@ -231,7 +241,7 @@ def test_features_come_from_the_task():
     space.setup(Task("t", (2, 3), 1))
     assert space.features == 6
     x = np.zeros((1, 5, 6))
-    assert check_tasks(Tasks(x, x[:, :, 0], x, x[:, :, 0]), BINARY).x.shape == (1, 5, 6)
+    assert check_tasks(Tasks(x, x[:, :, 0], x, x[:, :, 0]), Task("t", (2, 3), 1, kind=BINARY)).x.shape == (1, 5, 6)
 
 
 def test_a_resumed_search_ends_with_the_very_same_trials(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nascore.contracts import Task
-from nascore.errors import SettingsError, SpaceError
+from nascore.errors import DataError, SettingsError, SpaceError
 from nascore.records import Architecture
 from nascore_automlzero.mutation import alter, random_instruction, redraw, resize
 from nascore_automlzero.ops import OPS
@@ -131,6 +131,14 @@ def test_p4_each_mutation_changes_what_it_should():
                 assert not isinstance(differences[0][0], str)  # the op stays
     assert sizes[1] > 1000
     assert sizes[-1] > 1000
+
+
+def test_examples_that_do_not_fit_are_refused():
+    program = Program(REGRESSOR, LIMITS, 4)
+    with pytest.raises(DataError, match=r"\(3,\); this program takes \(4,\)"):
+        program(np.zeros((2, 3)))
+    with pytest.raises(DataError, match="2 examples and 1 labels"):
+        program.fit(np.zeros((2, 4)), np.zeros(1))
 
 
 def test_constants_stay_finite():

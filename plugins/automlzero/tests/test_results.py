@@ -83,9 +83,9 @@ def test_a_search_writes_its_progress(tmp_path):
         "automl-zero", trials=5, seed=1, out=tmp_path / "run", tracking="off",
         options={"data.tasks": 2, "sampler.candidates_per_trial": 600, "sampler.population_size": 10},
     )  # fmt: skip
-    text = (result.folder / TEXT).read_text()
-    assert f"fitness {result.best.objectives['fitness']:.6f} after" in text
-    assert listing(result.best.architecture.genome) in text
+    text, best = (result.folder / TEXT).read_text(), result.history.best
+    assert f"fitness {best.objectives['fitness']:.6f} after" in text
+    assert listing(best.architecture.genome) in text
     assert b"<svg" in (result.folder / PICTURE).read_bytes()
 
 

@@ -12,7 +12,7 @@ import nascore
 from nascore.contracts import View
 from nascore.errors import CapabilityError, SettingsError
 from nascore.history import TrialHistory
-from nascore.records import Direction, Objective
+from nascore.records import Candidate, Direction, Objective, Status, Trial
 from nascore.testing import driver
 from nascore_automlzero import evolving
 from nascore_automlzero.bytecode import lower
@@ -216,9 +216,9 @@ def test_threads_change_nothing(monkeypatch):
 
 
 def test_a_restored_sampler_goes_on_exactly():
-    whole, evaluator, _ = settled(4)
-    half, _, _ = settled(2)
-    restored, _, _ = settled(0)
+    whole, evaluator, _ = settled(4, experiment_rounds=3)
+    half, _, _ = settled(2, experiment_rounds=3)
+    restored, _, _ = settled(0, experiment_rounds=3)
     restored.load_state_dict(driver.through_checkpoint(half.state_dict()), TrialHistory([FITNESS]))
     for number in (2, 3):
         evaluator.prepare(restored, Round(number))
@@ -230,6 +230,24 @@ def test_the_goal_ends_a_round_and_the_search():
     assert 1 <= sum(one.changed for one in made) < 60
     assert sampler.counted()["candidates"] % 2000 != 0
     assert not evaluator.prepare(sampler, Round(77)).changed
+
+
+@pytest.mark.parametrize("start", ["empty", "random"])
+def test_an_experiment_that_is_over_begins_anew_and_the_counts_go_on(start):
+    space, evaluator = parts(Regression, "linear", hurdle_tasks=0)
+
+    def after(rounds, seeds, **options):
+        sampler = ProgramIslands(candidates_per_trial=2000, population_size=20, start=start, **options)
+        sampler.setup(space, [FITNESS], 0)
+        for number in range(rounds):
+            evaluator.prepare(sampler, Round(seeds[number]))
+        return sampler
+
+    once, anew, kept = after(2, [7, 8]), after(4, [7, 8, 7, 8], experiment_rounds=2), after(4, [7, 8, 7, 8])
+    assert anew.counted()["candidates"] == kept.counted()["candidates"] == 8000
+    found = [[array.tolist() for island in one.islands for array in island.living] for one in (once, anew, kept)]
+    assert (found[0] == found[1]) == (start == "empty")  # other first programs, where chance makes them
+    assert found[1] != found[2]
 
 
 def test_a_constraint_holds_for_what_is_proposed():
@@ -246,8 +264,18 @@ def test_a_constraint_holds_for_what_is_proposed():
     )
 
 
+def test_the_program_that_is_best_on_unseen_tasks_is_recommended():
+    sampler, history = ProgramIslands(), TrialHistory([FITNESS])
+    assert sampler.recommend(history) is None
+    space, _ = parts(Regression, "linear")
+    for number, (seen, unseen) in enumerate([(0.9, 0.7), (0.8, 0.8), (0.7, 0.75)]):
+        measured = {"fitness": seen}, {"valid_fitness": unseen}
+        history.add(Trial(number, Candidate(space.trivial()), Status.COMPLETE, measured[0], metrics=measured[1]))
+    assert sampler.recommend(history).number == 1
+
+
 @pytest.mark.parametrize(
-    "options", [{"islands": 0}, {"islands": 3, "candidates_per_trial": 2}, {"migrants": -1},
+    "options", [{"islands": 0}, {"islands": 3, "candidates_per_trial": 2}, {"migrants": -1}, {"experiment_rounds": -1},
                 {"tournament_size": 0}, {"start": "full"}],
 )  # fmt: skip
 def test_bad_settings_of_the_sampler(options):
@@ -272,9 +300,10 @@ def test_parts_that_do_not_fit_are_named(tmp_path):
 
 
 def search(folder, **more):
+    small = {"candidates_per_trial": 600, "population_size": 10, "islands": 2}
     return nascore.search(
         "automl-zero", trials=4, seed=3, out=folder, tracking="off", **more,
-        options={"data.tasks": 2, "sampler.candidates_per_trial": 600, "sampler.population_size": 10},
+        options={"data.tasks": 2, **{f"sampler.{name}": value for name, value in small.items()}},
     )  # fmt: skip
 
 

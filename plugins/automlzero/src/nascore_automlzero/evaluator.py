@@ -71,8 +71,8 @@ class ProgramTasks(Evaluator):
         super().setup(space, data)
         self._classify = data.task.kind == BINARY
         self._features = int(np.prod(data.task.shape))
-        self._train = check_tasks(data.train, data.task.kind)
-        self._valid = check_tasks(data.valid, data.task.kind)
+        self._train = check_tasks(data.train, data.task)
+        self._valid = check_tasks(data.valid, data.task)
         self._noise = noise_table(0)
         self._cache.clear()
         self.hits = 0
@@ -115,7 +115,7 @@ class ProgramTasks(Evaluator):
                 "Regression tasks have no accuracy to test; the metric valid_fitness is of tasks that the search "
                 "did not see. To retrain, search on --data automlzero:pairs."
             )
-        fitness = self.fitness(self._lower(architecture), check_tasks(splits.test, splits.task.kind))
+        fitness = self.fitness(self._lower(architecture), check_tasks(splits.test, splits.task))
         return Measurement(Status.COMPLETE, {"test_accuracy": float(fitness.mean())}), {}
 
     def _lower(self, architecture: Architecture) -> Code:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nascore.contracts import Sampler
 from nascore.errors import SettingsError
+from nascore.history import eligible
 from nascore.records import Candidate
 from nascore.seeding import derive_seed
 from nascore_automlzero.numeric import Programs, empty, genome, write
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nascore.contracts import History, SearchSpace, View
-    from nascore.records import Architecture, Objective
+    from nascore.records import Architecture, Objective, Trial
     from nascore_automlzero.bytecode import Floats, Ints
     from nascore_automlzero.space import ProgramSpace
 
@@ -48,6 +49,12 @@ class Island:
     def arrays(self) -> list[Any]:
         """All that changes."""
         return [*self.living, *self.best, self.counts, self.recent]
+
+    def clear(self) -> None:
+        """Empty programs, to be judged; what was counted stays."""
+        for array in (*self.living, self.recent):
+            array[...] = 0
+        self.counts[len(COUNTED) :] = 0
 
     def receive(self, migrants: Programs) -> None:
         """Newcomers take the places of the oldest."""
@@ -78,6 +85,8 @@ class ProgramIslands(Sampler):
         tournament_size: T, drawn with replacement, >= 1.
         mutate_probability: how often a child differs from its parent; in (0, 1].
         migrants: members that leave each island after a round, >= 0; all do where it has fewer.
+        experiment_rounds: rounds after which all islands begin anew, as the authors' demonstration repeats its
+            experiment until one succeeds; >= 0; 0: never.
         start: the first P programs are ``random``, or all ``empty``.
         goal: the fitness at which the search ends; None: it uses its budget.
 
@@ -96,6 +105,7 @@ class ProgramIslands(Sampler):
         tournament_size: int = 10,
         mutate_probability: float = 0.9,
         migrants: int = 10,
+        experiment_rounds: int = 0,
         start: Literal["random", "empty"] = "random",
         goal: float | None = None,
     ) -> None:
@@ -105,13 +115,16 @@ class ProgramIslands(Sampler):
                 f"islands is {islands} and candidates_per_trial {candidates_per_trial}; there is at least one island, "
                 "and a candidate for each."
             )
-        if migrants < 0:
-            raise SettingsError(f"migrants is {migrants}; it must be at least 0.")
+        for name, value in (("migrants", migrants), ("experiment_rounds", experiment_rounds)):
+            if value < 0:
+                raise SettingsError(f"{name} is {value}; it must be at least 0.")
         self.candidates_per_trial, self.population_size = candidates_per_trial, population_size
         self.tournament_size, self.mutate_probability = tournament_size, mutate_probability
-        self.migrants, self.start, self.goal = migrants, start, goal
+        self.migrants, self.experiment_rounds = migrants, experiment_rounds
+        self.start, self.goal = start, goal
         self._count = islands
         self.islands: list[Island] = []
+        self._rounds = 0
         self._done = False
 
     def setup(self, space: SearchSpace, objectives: Sequence[Objective], seed: int) -> None:
@@ -122,16 +135,21 @@ class ProgramIslands(Sampler):
         """
         super().setup(space, objectives, seed)
         one_objective(self.objectives)
+        self._rounds = 0
         limits = cast("ProgramSpace", space).limits
-        self.islands = []
-        for number in range(self._count):
-            island = Island(empty(self.population_size, limits), empty(1, limits))
+        self.islands = [Island(empty(self.population_size, limits), empty(1, limits)) for _ in range(self._count)]
+        self._found(seed)
+
+    def _found(self, seed: int) -> None:
+        """Every island begins an experiment, with first members of its own."""
+        limits = cast("ProgramSpace", self.space).limits
+        for number, island in enumerate(self.islands):
+            island.clear()
             if self.start == "random":
                 rng = random.Random(derive_seed(seed, "island", number))
                 for place in range(self.population_size):
-                    first: Any = space.sample(lambda _, options: rng.choice(options)).genome  # noqa: B023 - called at once
+                    first: Any = self.space.sample(lambda _, options: rng.choice(options)).genome  # noqa: B023 - called at once
                     write(first, island.living, place, limits)
-            self.islands.append(island)
 
     def evolve(self, run: Callable[[Island, int, np.random.Generator], None], seed: int) -> dict[str, float]:
         """One round.
@@ -145,6 +163,9 @@ class ProgramIslands(Sampler):
         """
         if self._done:
             return {}
+        if self.experiment_rounds and self._rounds and self._rounds % self.experiment_rounds == 0:
+            self._found(seed)
+        self._rounds += 1
         before = self.counted()
         shares = np.diff(np.linspace(0, self.candidates_per_trial, self._count + 1).astype(int))
         rngs = [np.random.default_rng(derive_seed(seed, "island", number)) for number in range(self._count)]
@@ -193,13 +214,22 @@ class ProgramIslands(Sampler):
         _, pool, place = ranked[0]
         return self.space.architecture(cast("Any", genome(pool, place, limits)))
 
+    def recommend(self, history: History) -> Trial | None:
+        """The trial that is best on tasks that evolution did not see, as the paper selects among its experiments.
+
+        Evolution also fits what is peculiar to the tasks that it sees. Where no trial has the metric
+        ``valid_fitness``: the best one.
+        """
+        kept = [trial for trial in history if eligible(trial) and "valid_fitness" in trial.metrics]
+        return max(kept, key=lambda trial: trial.metrics["valid_fitness"], default=history.best)
+
     def state_dict(self) -> dict[str, Any]:
         """The islands. Each round has its own generators and begins with an empty cache."""
-        return {"done": self._done, "islands": [island.arrays() for island in self.islands]}
+        return {"done": self._done, "rounds": self._rounds, "islands": [island.arrays() for island in self.islands]}
 
     def load_state_dict(self, state: dict[str, Any], history: History) -> None:
         """See :meth:`nascore.contracts.Sampler.load_state_dict`."""
-        self._done = state["done"]
+        self._done, self._rounds = state["done"], state["rounds"]
         for island, arrays in zip(self.islands, state["islands"], strict=True):
             for mine, saved in zip(island.arrays(), arrays, strict=True):
                 mine[...] = saved

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nascore.errors import DataError
 from nascore_automlzero.ops import OPS
 from nascore_automlzero.program import live, read, written
 
@@ -103,7 +104,13 @@ class Program:
                 self.step(one)
 
     def predict(self, x: Floats) -> float:
-        """The prediction for one example, (F,)."""
+        """The prediction for one example, (F,).
+
+        Raises:
+            DataError: the example has another size.
+        """
+        if np.shape(x) != (self.features,):
+            raise DataError(f"An example has the shape {np.shape(x)}; this program takes ({self.features},).")
         self.memory["v", 0], self.memory["s", 0] = np.asarray(x, np.float64), np.zeros(())
         self._run("predict")
         if self.classify:
@@ -119,7 +126,13 @@ class Program:
         return error
 
     def fit(self, x: Floats, y: Floats) -> Program:
-        """Learn from examples (examples, F) and labels (examples,), in order; itself."""
+        """Learn from examples (examples, F) and labels (examples,), in order; itself.
+
+        Raises:
+            DataError: the sizes do not match.
+        """
+        if len(x) != len(y):
+            raise DataError(f"There are {len(x)} examples and {len(y)} labels.")
         for example, label in zip(x, y, strict=True):
             self.learn(example, float(label))
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -35,8 +36,12 @@ class Tasks(NamedTuple):
     y_valid: Floats
 
 
-def check_tasks(tasks: Any, kind: str) -> Tasks:
+def check_tasks(tasks: Any, task: Task) -> Tasks:
     """The same tasks, as contiguous float64.
+
+    Args:
+        tasks: what a split holds.
+        task: says what the labels are, and F.
 
     Raises:
         DataError: sizes do not match, a number is not finite, or a label is neither 0 nor 1 where it must be.
@@ -51,10 +56,12 @@ def check_tasks(tasks: Any, kind: str) -> Tasks:
         raise DataError(f"y and y_valid have one label for each example; x, y, x_valid, y_valid have {shapes}.")
     if shapes[0][0] != shapes[2][0] or shapes[0][2] != shapes[2][2]:
         raise DataError(f"x and x_valid have other numbers of tasks or features: {shapes[0]}, {shapes[2]}.")
+    if shapes[0][2] != math.prod(task.shape):
+        raise DataError(f"{task.name} has {math.prod(task.shape)} features, and the arrays have {shapes[0][2]}.")
     for name, array in made._asdict().items():
         if not np.isfinite(array).all():
             raise DataError(f"{name} holds NaN or infinity, first at {np.argwhere(~np.isfinite(array))[0].tolist()}.")
-        if kind == BINARY and name.startswith("y") and not np.isin(array, (0, 1)).all():
+        if task.kind == BINARY and name.startswith("y") and not np.isin(array, (0, 1)).all():
             raise DataError(f"{name} holds a label that is neither 0 nor 1.")
     return made
 
@@ -124,6 +131,7 @@ class ClassPairs(Dataset):
     Args:
         tasks: pairs in each split; in [1, 15].
         features: F, >= 1.
+        projections: of each pair, >= 1; each makes a task of its own (the paper has 100).
         images: ``digits``, or ``cifar10`` as the paper has it.
         examples: to learn from, in each task, at most; 0: all.
         others: to be tested on, in each task, at most; 0: all.
@@ -136,19 +144,21 @@ class ClassPairs(Dataset):
         self,
         tasks: int = 10,
         features: int = 8,
+        projections: int = 1,
         images: Literal["digits", "cifar10"] = "digits",
         examples: int = 0,
         others: int = 0,
         root: str = "",
     ) -> None:
-        _at_least_one(tasks=tasks, features=features)
+        _at_least_one(tasks=tasks, features=features, projections=projections)
         if tasks > 15:
             raise SettingsError(f"tasks is {tasks}; there are 45 pairs for three splits, so at most 15.")
         if images not in ("digits", "cifar10"):
             raise SettingsError(f"images is {images!r}; allowed: digits, cifar10.")
         if examples < 0 or others < 0:
             raise SettingsError(f"examples is {examples} and others {others}; at least 1 each, or 0 for all there are.")
-        self.tasks, self.features, self.images, self.root = tasks, features, images, root
+        self.tasks, self.features, self.projections = tasks, features, projections
+        self.images, self.root = images, root
         self.most = (examples or None, others or None)
 
     def load(self, seed: int) -> Splits:
@@ -157,7 +167,7 @@ class ClassPairs(Dataset):
         rng = np.random.default_rng(derive_seed(seed, "projections"))
         parts = []
         for dealt, tested in zip(self.pairs(seed), (1, 1, 2), strict=True):
-            made = [self._pair(pair, images[0], images[tested], rng) for pair in dealt]
+            made = [self._pair(pair, images[0], images[tested], rng) for pair in dealt for _ in range(self.projections)]
             sizes = [min(len(one[slot]) for one in made) for slot in range(4)]
             parts.append(Tasks(*(np.stack([one[slot][: sizes[slot]] for one in made]) for slot in range(4))))
         return _splits(f"{self.images}-pairs", BINARY, self.features, parts)
@@ -180,7 +190,7 @@ class ClassPairs(Dataset):
         ]
 
     def pairs(self, seed: int) -> npt.NDArray[np.int64]:
-        """The classes of each task, (3, tasks, 2): those of train, valid and test. No pair is there twice."""
+        """The classes of each pair, (3, tasks, 2): those of train, valid and test. No pair is there twice."""
         rng = np.random.default_rng(derive_seed(seed, "pairs"))
         every = rng.permutation(np.array(list(combinations(range(10), 2))))
         return every[: 3 * self.tasks].reshape(3, self.tasks, 2)
