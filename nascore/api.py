@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nascore import ownership
 from nascore.devices import check_search_device
 from nascore.driver import Search, drive, facts_of
 from nascore.executors import choose_executor, with_workers
@@ -15,7 +17,7 @@ from nascore.plugins import Plugins
 from nascore.result import SearchResult
 from nascore.run import RunFolder, new_run_path
 from nascore.settings import merge, nest, parse_assignment, read_toml
-from nascore.storage import anchored
+from nascore.storage import JOURNAL, MEMORY, anchored
 from nascore.versions import check_versions, note_versions, versions_of
 from nascore.worker import refuse_in_worker
 
@@ -116,6 +118,7 @@ def search(
     path = Path(out) if out is not None else new_run_path(Path("runs"), settings.plugin)
     versions = versions_of(settings, workshop.plugins)
     run = RunFolder.create(path, settings, {**facts_of(path.name, parts), "versions": versions})
+    ownership.seal(run, ownership.named(settings, workshop))
     begun = Search(settings, run, workshop)
     begun.parts = parts
     with run.locked():
@@ -189,7 +192,10 @@ def open_run(run: str | Path, **objects: Any) -> SearchResult:
 
 def _open(path: Path, objects: Mapping[str, Any]) -> Search:
     run = RunFolder.open(path)
-    return Search(run.settings(), run, Workshop(Plugins(), objects))
+    settings = run.settings()
+    if settings.storage not in (JOURNAL, MEMORY):
+        ownership.check(run, settings.storage)
+    return Search(settings, run, Workshop(Plugins(), objects, partial(ownership.check, run)))
 
 
 def _reference(part: Any) -> str:

@@ -207,9 +207,11 @@ class SearchSpace(ABC):
             raise SpaceError("An architecture is a JSON object with the keys 'space' and 'genome'.")
         if data.get("space") != self.name:
             raise SpaceError(f"The architecture is of the space {data.get('space')!r}, not of {self.name!r}.")
-        bare = Architecture(self.name, data["genome"], "")
-        self.check(bare)
-        return self.architecture(data["genome"])
+        try:
+            self.check(Architecture(self.name, data["genome"], ""))
+            return self.architecture(data["genome"])
+        except RecursionError:
+            raise SpaceError(f"The genome is nested deeper than any of {self.name!r}.") from None
 
 
 # --------------------------------------------------------------------------------------- sampler

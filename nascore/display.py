@@ -27,6 +27,16 @@ def headline(reason: str) -> str:
     return (of_error or lines or [""])[0].strip()
 
 
+def printable(text: str) -> str:
+    r"""Text that a terminal shows and does not obey: control characters and halves of characters as escapes.
+
+    Example:
+        >>> printable("red \x1b[31m\n")
+        'red \\x1b[31m\n'
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
 def number(value: float) -> str:
     """A number with four significant digits; thousands and more with a suffix (powers of 1000).
 

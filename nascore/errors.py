@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+LONGEST = 4_000
+"""Characters of a message; of a longer one, which quotes a value from some file, the middle is left out."""
+_LONGEST_NAME = 100
+
 
 class NascoreError(Exception):
     """The root: catch this to catch everything that nascore raises on purpose."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
 
 
 class UsageError(NascoreError):
@@ -57,6 +65,7 @@ def nearest(given: str, allowed: Iterable[str]) -> str:
     names = sorted(set(allowed))
     if not names:
         return "none is available"
-    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    # What is far longer than a name is no misspelling of one, and would take long to compare.
+    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5) if len(given) <= _LONGEST_NAME else []
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}Allowed: {', '.join(names)}"

@@ -78,7 +78,7 @@ def make(factory: Callable[..., Any], options: Mapping[str, Any], where: str, *g
         return factory(*positional, *given[len(first) :], **values)
     except NascoreError:
         raise
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise SettingsError(f"{where}: {error}") from error
 
 

@@ -21,7 +21,7 @@ from nascore.records import Direction, Objective
 from nascore.settings import PART_TABLES, SearchSettings, merge, nest, parse_constraint
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from nascore.contracts import Task
     from nascore.records import Constraint, Metric
@@ -56,12 +56,22 @@ class Parts:
     """Not set up: :class:`nascore.pruning.Pruning` does that."""
 
 
+def _anything(address: str) -> None:
+    """Allow it."""
+
+
 @dataclass
 class Workshop:
-    """Makes parts; ``objects`` are parts given from Python, by table, which need no address."""
+    """Makes parts.
+
+    Attributes:
+        objects: parts given from Python, by table, which need no address.
+        allow: asked before an address that is no plugin's is imported; raises where it must not be.
+    """
 
     plugins: Plugins = field(default_factory=Plugins)
     objects: Mapping[str, Any] = field(default_factory=dict)
+    allow: Callable[[str], None] = _anything
 
     # ------------------------------------------------------------------ settings
 
@@ -230,6 +240,19 @@ class Workshop:
         executor: Executor = self.part("executor", settings.executor)
         return executor
 
+    def own_code(self, settings: SearchSettings) -> list[str]:
+        """The addresses in the settings that are no plugin's: files and modules of a user's own."""
+        uses = [(table, getattr(settings, table).get("use", "")) for table in PART_TABLES]
+        uses += [("cost", use) for use in settings.costs]
+        own = []
+        for table, use in uses:
+            if not use or use.startswith("<") or (table == "pruner" and use in optuna_pruners()):
+                continue
+            address, found = (use, None) if table in self.objects else self._locate(table, use)[:2]
+            if found is None:
+                own.append(address)
+        return own
+
     def part(self, table: str, settings: Mapping[str, Any]) -> Any:
         """Make one part.
 
@@ -253,6 +276,7 @@ class Workshop:
             raise SettingsError(f"No {table} is chosen: give --{table} NAME.")
         address, found, given = self._locate(table, use)
         if found is None:
+            self.allow(address)
             return self._adopt(table, resolve(address), options, use)
         part = make(found, options, table, *given)
         if isinstance(part, SearchSpace):

@@ -157,14 +157,15 @@ def retrain_folder(result: SearchResult, number: int) -> Path:
 def measured(result: SearchResult, number: int) -> dict[str, float]:
     """What MLflow is told of a retrained trial: the mean test accuracy, its spread where there are several seeds.
 
-    Empty where the trial was not retrained.
+    Empty where the trial was not retrained, or what was kept of it is damaged.
     """
     try:
         found = json.loads((retrain_folder(result, number) / _SUMMARY).read_text())["test_accuracy"]
-    except (OSError, ValueError, KeyError):
+        mean, std, seeds = (float(found[name]) for name in ("mean", "std", "seeds"))
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return {}
-    spread = {"test_accuracy_std": found["std"]} if found["seeds"] > 1 else {}
-    return {"test_accuracy": found["mean"], **spread, "test_accuracy_seeds": float(found["seeds"])}
+    spread = {"test_accuracy_std": std} if seeds > 1 else {}
+    return {"test_accuracy": mean, **spread, "test_accuracy_seeds": seeds}
 
 
 def retrained_weights(result: SearchResult, number: int) -> Path | None:

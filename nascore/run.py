@@ -67,12 +67,13 @@ class RunFolder:
         """Open a run folder that exists.
 
         Raises:
-            RunError: it is none.
+            RunError: it is none, or something in it is not its own.
         """
         if not (path / "search.toml").is_file():
             runs = [str(folder) for folder, _ in list_runs(path) or list_runs(path.parent)]
             also = f" Runs there: {', '.join(runs[-10:])}." if runs else ""
             raise RunError(f"{path} is no run folder: it has no search.toml.{also}")
+        _check_its_own(path)
         return cls(path)
 
     def settings(self) -> SearchSettings:
@@ -190,6 +191,39 @@ class RunFolder:
         write_atomically(self.path / "state" / "status.json", json.dumps(self.status() | values).encode())
 
 
+_LOCK_OF_JOURNAL = "trials.lock"
+"""A link that Optuna makes and never follows; a killed search leaves it."""
+
+
+def _check_its_own(path: Path) -> None:
+    """Refuse a link that leads out of the run folder, and what is neither a file nor a folder (a pipe, a device).
+
+    A run folder may come from a stranger: nothing else is read through it, and nothing else written.
+
+    Raises:
+        RunError: names it.
+    """
+    root, waiting = os.path.realpath(path), [str(path)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                inside = list(entries)
+        except OSError as error:
+            raise RunError(f"Cannot read {error.filename}: {error.strerror or error}.") from error
+        for entry in inside:
+            if entry.is_symlink():
+                target = os.path.realpath(entry.path)
+                if entry.name != _LOCK_OF_JOURNAL and not target.startswith(root + os.sep):
+                    raise RunError(
+                        f"{entry.path} is a link that leads out of the run folder, to {target}. Everything of a run "
+                        "lies in its folder: if you trust it, put there what the link leads to."
+                    )
+            elif entry.is_dir():
+                waiting.append(entry.path)
+            elif not entry.is_file():
+                raise RunError(f"{entry.path} is neither a file nor a folder; nothing else belongs in a run folder.")
+
+
 def _lock(handle: int) -> None:
     try:
         import fcntl
@@ -211,8 +245,15 @@ def new_run_path(base: Path, plugin: str) -> Path:
 
 
 def list_runs(base: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """The run folders in ``base``, oldest first, with their status."""
+    """The run folders in ``base``, oldest first, with their status; ``damaged`` is the state of one that is refused."""
     if not base.is_dir():
         return []
-    found = sorted(path.parent for path in base.glob("*/search.toml"))
-    return [(path, RunFolder(path).status()) for path in found]
+    found = sorted(path.parent for path in base.glob("*/search.toml") if path.is_file())
+    return [(path, _status(path)) for path in found]
+
+
+def _status(path: Path) -> dict[str, Any]:
+    try:
+        return RunFolder.open(path).status()
+    except RunError as error:
+        return {"state": "damaged", "wall_seconds": 0.0, "reason": str(error), "best": None}

@@ -238,11 +238,25 @@ def _plain(value: Any, where: str) -> Any:
         return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items() if item is not None}
     if isinstance(value, (list, tuple)):
         return [_plain(item, where) for item in value]
+    if isinstance(value, str) and not value.isascii():
+        _check_text(value, where)
     if isinstance(value, (str, bool, int, float, datetime.date, datetime.time)):
         return value.value if isinstance(value, Enum) else value
     if isinstance(value, PurePath):
         return str(value)
     raise SettingsError(f"{where} = {value!r}: a setting is a text, a number, a list or a table, for search.toml.")
+
+
+def _check_text(text: str, where: str) -> None:
+    """Refuse what is no text in UTF-8: half a character, which a command line can hold.
+
+    Raises:
+        SettingsError: names the setting.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise SettingsError(f"{where} = {text!r} is no text in UTF-8, for search.toml.") from error
 
 
 def _toml() -> Any:

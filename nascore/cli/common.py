@@ -63,6 +63,13 @@ def say(text: str = "") -> None:
     click.echo(text, err=True, color=color())
 
 
+def tell(text: str) -> None:
+    """Write a line that quotes a run folder on standard output; what it quotes may be a stranger's."""
+    from nascore.display import printable
+
+    click.echo(printable(text))
+
+
 def color() -> bool | None:
     """False where NO_COLOR is set; else click decides by the terminal."""
     return False if os.environ.get("NO_COLOR") else None

@@ -19,6 +19,8 @@ from nascore.cli.report import report
 from nascore.cli.results import export, retrain, track
 from nascore.cli.runs import runs, show
 from nascore.cli.search import resume, search
+from nascore.cli.trust import trust
+from nascore.display import printable
 from nascore.errors import NascoreError, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.color = color()
 
 
-for command in (search, resume, runs, show, retrain, export, report, track, compare, device, plugins, doctor):
+for command in (search, resume, runs, show, retrain, export, report, track, trust, compare, device, plugins, doctor):
     cli.add_command(command)
 
 
@@ -78,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except (NascoreError, OSError) as error:
         if state.get("debug"):
             traceback.print_exc()
-        say(f"{click.style('error:', fg='red')} {error}")
+        say(f"{click.style('error:', fg='red')} {printable(str(error))}")
         return 2 if isinstance(error, UsageError) else 1
 
 

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nascore.cli.common import example, json_option, print_json, run_argument, say, show_warnings, shown, type_this
+from nascore.cli.common import (
+    example,
+    json_option,
+    print_json,
+    run_argument,
+    say,
+    show_warnings,
+    shown,
+    tell,
+    type_this,
+)
 
 if TYPE_CHECKING:
     from nascore.records import Trial
@@ -28,7 +38,7 @@ def runs(folder: Path, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif not found:
-        click.echo(f"There are no runs in {folder}. Start one: nascore search --plugin amoebanet")
+        tell(f"There are no runs in {folder}. Start one: nascore search --plugin amoebanet")
     else:
         rows = [
             [
@@ -40,7 +50,7 @@ def runs(folder: Path, as_json: bool) -> None:
             ]
             for row in found
         ]
-        click.echo(columns([["run", "state", "plugin", "time", "best"], *rows]))
+        tell(columns([["run", "state", "plugin", "time", "best"], *rows]))
 
 
 @click.command(
@@ -71,14 +81,14 @@ def show(run: Path, number: int | None, front: bool, history: bool, plot: Path |
     else:
         _show_run(result)
         if front or len(result.history.objectives) > 1:
-            click.echo("\nPareto front:")
-            click.echo(front_table(result))
+            tell("\nPareto front:")
+            tell(front_table(result))
             if result.hypervolume is not None:
                 point = ", ".join(f"{name} {value:.5g}" for name, value in result.reference_point.items())
-                click.echo(f"  hypervolume {result.hypervolume:.5g}, from the worst seen: {point}")
+                tell(f"  hypervolume {result.hypervolume:.5g}, from the worst seen: {point}")
         if history:
-            click.echo("\ntrials:")
-            click.echo(_table(list(result.history)))
+            tell("\ntrials:")
+            tell(_table(list(result.history)))
 
 
 def _plot(result: SearchResult, number: int | None, path: Path) -> list[Path]:
@@ -135,16 +145,14 @@ def _run_row(path: Path, status: dict[str, Any]) -> dict[str, Any]:
     from nascore.errors import SettingsError
     from nascore.settings import read_toml
 
-    try:
-        settings = read_toml(path / "search.toml")
-    except SettingsError:
-        settings, status = {}, {**status, "state": "damaged"}
-    try:
-        best = json.loads((path / "best" / "architecture.json").read_text())
-        if not all(isinstance(value, (int, float)) for value in best["objectives"].values()):
-            best = None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        best = None  # there is none, or it is damaged
+    settings: dict[str, Any] = {}
+    best = None
+    if status["state"] != "damaged":  # nothing in such a folder is touched
+        best = _best(path)
+        try:
+            settings = read_toml(path / "search.toml")
+        except SettingsError:
+            status = {**status, "state": "damaged"}
     return {
         "run": str(path),
         "plugin": str(settings.get("plugin", "")),
@@ -155,6 +163,15 @@ def _run_row(path: Path, status: dict[str, Any]) -> dict[str, Any]:
         "wall_seconds": status["wall_seconds"],
         "best": best,
     }
+
+
+def _best(path: Path) -> dict[str, Any] | None:
+    """The best trial as ``best/`` tells it; None where there is none, or it is damaged."""
+    try:
+        best: dict[str, Any] = json.loads((path / "best" / "architecture.json").read_text())
+        return best if all(isinstance(value, (int, float)) for value in best["objectives"].values()) else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _really(path: Path, state: str) -> str:
@@ -193,7 +210,7 @@ def _show_run(result: SearchResult) -> None:
     ]
     if state in ("interrupted", "killed"):
         rows.append(["next", type_this("resume", shown(result.folder))])
-    click.echo(columns(rows))
+    tell(columns(rows))
 
 
 def _show_trial(trial: Trial) -> None:
@@ -213,12 +230,12 @@ def _show_trial(trial: Trial) -> None:
     rows += [["time", duration(trial.wall_seconds)], ["seed", str(trial.seed)]]
     if trial.reused is not None:
         rows.append(["reused", f"the measurement of trial {trial.reused}"])
-    click.echo(columns(rows))
+    tell(columns(rows))
     for step, metrics in trial.reports:
-        click.echo(f"step {step}: {values(metrics)}")
+        tell(f"step {step}: {values(metrics)}")
     if trial.reason:
-        click.echo(f"reason: {trial.reason}")
-    click.echo("architecture: " + json.dumps(trial.architecture.to_json(), indent=2))
+        tell(f"reason: {trial.reason}")
+    tell("architecture: " + json.dumps(trial.architecture.to_json(), indent=2))
 
 
 def _table(trials: list[Trial]) -> str:

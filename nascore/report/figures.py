@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nascore.history import eligible
 from nascore.quiet import quiet_optuna
 from nascore.records import Direction, Status
+from nascore.report.graphs import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,9 +55,9 @@ def best_so_far(result: SearchResult, against: Sequence[SearchResult] = ()) -> F
         if curve:
             name = other.search.settings.plugin or other.folder.name
             name = name if other is result or name != result.search.settings.plugin else other.folder.name
-            axes.step(*zip(*curve, strict=True), where="post", label=f"best of {name}", lw=2)
+            axes.step(*zip(*curve, strict=True), where="post", label=words(f"best of {name}"), lw=2)
     axes.set_xlabel("trials")
-    axes.set_ylabel(objective.name)
+    axes.set_ylabel(words(objective.name))
     values = sorted(t.value(objective.name) for t in trials)
     if len(values) > 20:  # the worst tenth would flatten the rest
         tenth = len(values) // 10
@@ -111,8 +112,8 @@ def front(result: SearchResult) -> Figure | None:
             [trial.value(x)], [trial.value(y)], "o", color="#b23b3b", ms=6, gid=f"trial-{trial.number}",
             label="_" if trial is not best[0] else "not dominated",
         )  # fmt: skip
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+    axes.set_xlabel(words(x))
+    axes.set_ylabel(words(y))
     axes.legend(fontsize="small")
     return figure
 
@@ -166,8 +167,8 @@ def importances(result: SearchResult) -> Figure | None:
         return None
     figure, axes = new_axes(height=0.4 + 0.26 * len(found))
     names, shares = zip(*reversed(list(found.items())), strict=True)
-    axes.barh(names, shares, color="#3b6ea5")
-    goal = result.history.objectives[0].name
+    axes.barh(list(map(words, names)), shares, color="#3b6ea5")
+    goal = words(result.history.objectives[0].name)
     axes.set_xlabel(f"share in what makes a trial one of the best tenth by {goal}", fontsize="small")
     return figure
 

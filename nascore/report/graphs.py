@@ -18,6 +18,16 @@ _STEP_X, _STEP_Y, _LINE = 2.1, 0.95, 0.3
 _COLOURS = {"value": "#e8eef7", "op": "#ffffff", "join": "#f3ead7"}
 
 
+_LONGEST_WORDS = 80
+
+
+def words(text: str) -> str:
+    """Text as a picture shows it, whoever wrote it: no formulas, no control characters, and cut where it is long."""
+    text = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    text = text if len(text) <= _LONGEST_WORDS else f"{text[: _LONGEST_WORDS - 3]}..."
+    return text.replace("$", r"\$")
+
+
 @dataclass(frozen=True)
 class Node:
     """A box.
@@ -121,14 +131,14 @@ def draw(graph: Graph) -> Figure:
         _edge(axes, [at[n] for n in way], graph.nodes[way[0]].size)
     for number, node in enumerate(graph.nodes):
         axes.text(
-            *at[number], node.label, ha="center", va="center", fontsize=8, zorder=3,
+            *at[number], words(node.label), ha="center", va="center", fontsize=8, zorder=3,
             bbox={"boxstyle": "round,pad=0.35", "facecolor": _COLOURS[node.kind], "edgecolor": "#55606e", "lw": 0.8},
         )  # fmt: skip
     half = _STEP_X * (widest / 2 + 0.1)
     axes.set_xlim(-half, half)
     axes.set_ylim(-height - 0.6 - _LINE * lines[-1] / 2, -heights[0] + 0.6 + _LINE * lines[0] / 2)
     axes.set_axis_off()
-    axes.set_title(graph.title, fontsize=10)
+    axes.set_title(words(graph.title), fontsize=10)
     return figure
 
 

@@ -54,7 +54,7 @@ def write(result: SearchResult, path: Path, against: Sequence[SearchResult]) -> 
     text = _page(result, made, list(drawings), problem)
     files = [path]
     try:
-        write_atomically(path, text.encode())
+        write_atomically(path, text.encode(errors="replace"))  # half a character may stand in a trial
         folder = path.parent / "pictures"
         folder.mkdir(exist_ok=True)
         for name, figure in made.items():

@@ -66,6 +66,9 @@ def test_moved_runs_are_listed_shown_resumed_and_exported(call, moved, monkeypat
         status, _, err = call("export", run, "--format", "py")
         assert status == 0, err
         assert (run / "best" / "network.py").is_file()
+        status, _, err = call("report", run)
+        assert status == 0, err
+        assert (run / "report.html").is_file()
     status, out, err = call("resume", part, "--trials", 6, "--quiet", "--json")
     assert status == 0, err
     assert json.loads(out)["run"] == str(part)

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     Pairs = list[tuple[int, str]]
 
 KINDS = ("normal", "reduce")
+MOST_PARTS = 100
+"""Blocks, layers, nodes, cells of a space at most: some times more than any published space has.
+
+The decisions of a space grow with the square of some of them, and settings may come from a stranger.
+"""
 PHOTOGRAPH = 96
 """From this height or width in pixels on, images get the ImageNet stem by default."""
 
@@ -54,10 +59,10 @@ class CellSpace(DecisionSpace):
         stem: str,
         auxiliary: bool,
     ) -> None:
-        at_least("blocks", blocks, 1)
-        at_least("channels", channels, 2)
-        at_least("cells", cells, 1)
-        at_least("reductions", 0 if reductions is None else reductions, 0)
+        within("blocks", blocks, 1, MOST_PARTS)
+        within("channels", channels, 2)
+        within("cells", cells, 1, MOST_PARTS)
+        within("reductions", 0 if reductions is None else reductions, 0, MOST_PARTS)
         if stem not in ("auto", *STEMS):
             raise SettingsError(f"stem is {stem!r}; {nearest(stem, ('auto', *STEMS))}.")
         self.blocks, self.ops, self.channels, self.cells = blocks, known_ops(ops), channels, cells
@@ -219,14 +224,15 @@ def reduction_layers(cells: int, reductions: int) -> tuple[int, ...]:
     return tuple(cells + (cells + 1) * number for number in range(reductions))
 
 
-def at_least(name: str, value: int, least: int) -> None:
-    """Refuse an option that is smaller.
+def within(name: str, value: int, least: int, most: int | None = None) -> None:
+    """Refuse an option that is smaller than ``least``, or larger than ``most``.
 
     Raises:
         SettingsError: names it.
     """
-    if value < least:
-        raise SettingsError(f"{name} is {value}; allowed: {least} or more.")
+    if value < least or (most is not None and value > most):
+        allowed = f"{least} or more" if most is None else f"{least} to {most}"
+        raise SettingsError(f"{name} is {value}; allowed: {allowed}.")
 
 
 def known_ops(ops: Sequence[str]) -> tuple[str, ...]:

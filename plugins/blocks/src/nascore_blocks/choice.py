@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 from nascore.decisions import DecisionSpace
 from nascore.errors import SettingsError, nearest
 from nascore_blocks.canonical import canonical_nodes
-from nascore_blocks.cellspace import PHOTOGRAPH, at_least, known_ops, reduction_layers
+from nascore_blocks.cellspace import MOST_PARTS, PHOTOGRAPH, known_ops, reduction_layers, within
 from nascore_blocks.genotypes import Cell, Edge, Genotype
 from nascore_blocks.networks import STEMS, CellNetwork
 from nascore_blocks.supernet.wiring import Wiring
@@ -109,9 +109,10 @@ class ChoiceSpace(DecisionSpace):
         Raises:
             SettingsError: a value that is not allowed.
         """
-        for name, value, least in (("blocks", blocks, 1), ("channels", channels, 2), ("cells", cells, 1)):
-            at_least(name, value, least)
-        at_least("reductions", 0 if reductions is None else reductions, 0)
+        within("blocks", blocks, 1, MOST_PARTS)
+        within("channels", channels, 2)
+        within("cells", cells, 1, MOST_PARTS)
+        within("reductions", 0 if reductions is None else reductions, 0, MOST_PARTS)
         if stem not in ("auto", *STEMS):
             raise SettingsError(f"stem is {stem!r}; {nearest(stem, ('auto', *STEMS))}.")
         if "none" in ops:

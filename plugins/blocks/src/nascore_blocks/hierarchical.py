@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nascore.decisions import DecisionSpace
 from nascore.errors import SettingsError, SpaceError, nearest
 from nascore.records import digest
+from nascore_blocks.cellspace import MOST_PARTS
 from nascore_blocks.graphcells import GraphNetwork
 from nascore_blocks.hierarchical_network import MERGES, PRIMITIVES, assemble
 from nascore_blocks.motifs import IDENTITY, NONE, Motif, links, live_links, motif_form
@@ -246,7 +247,9 @@ def _check_levels(motifs: Sequence[int], nodes: Sequence[int]) -> None:
         )
     if motifs[-1] != 1:
         raise SettingsError(f"motifs is {list(motifs)}; the last number is 1, as the top level is one cell.")
-    if min(motifs) < 1:
-        raise SettingsError(f"motifs is {list(motifs)}; every level needs 1 or more.")
-    if min(nodes) < 2:
-        raise SettingsError(f"nodes is {list(nodes)}; a motif needs 2 or more: a source and a sink.")
+    if min(motifs) < 1 or sum(motifs) > MOST_PARTS:
+        raise SettingsError(
+            f"motifs is {list(motifs)}; every level needs 1 or more, all together {MOST_PARTS} at most."
+        )
+    if min(nodes) < 2 or max(nodes) > MOST_PARTS:
+        raise SettingsError(f"nodes is {list(nodes)}; a motif needs 2 (a source and a sink) to {MOST_PARTS}.")

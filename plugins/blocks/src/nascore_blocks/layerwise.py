@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nascore.decisions import DecisionSpace
 from nascore.errors import SettingsError, SpaceError
 from nascore_blocks.canonical import canonical_nodes
+from nascore_blocks.cellspace import MOST_PARTS, within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,8 +77,7 @@ class LayerwiseSpace(DecisionSpace):
         Raises:
             SettingsError: a value that is not allowed.
         """
-        if layers < 1:
-            raise SettingsError(f"layers is {layers}; it must be a whole number >= 1.")
+        within("layers", layers, 1, MOST_PARTS)
         given = {"heights": heights, "widths": widths, "filters": filters, "strides": strides}
         for name, values in given.items():
             if not values or min(values) < 1 or len(set(values)) < len(values):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nascore.decisions import DecisionSpace
 from nascore.errors import SettingsError
+from nascore_blocks.cellspace import MOST_PARTS, within
 from nascore_blocks.nasbench201 import fitting_reductions, subset
 from nascore_blocks.ops import FactorisedReduction
 from nascore_blocks.supernet.wiring import Row
@@ -98,8 +99,7 @@ class MacroSpace(DecisionSpace):
         Raises:
             SettingsError: a value that is not allowed.
         """
-        if layers < 1:
-            raise SettingsError(f"layers is {layers}; it must be a whole number >= 1.")
+        within("layers", layers, 1, MOST_PARTS)
         if channels < 2:
             raise SettingsError(f"channels is {channels}; allowed: 2 or more (a factorised reduction splits them).")
         if reductions is not None and not 0 <= reductions < layers:

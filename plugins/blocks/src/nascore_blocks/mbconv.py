@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from nascore.decisions import DecisionSpace
 from nascore.errors import SettingsError, SpaceError
-from nascore_blocks.cellspace import PHOTOGRAPH
+from nascore_blocks.cellspace import MOST_PARTS, PHOTOGRAPH
 from nascore_blocks.chains import Block, Chain, MBConvNetwork, divided
 from nascore_blocks.supernet.wiring import Row
 
@@ -179,8 +179,10 @@ def _check_stages(widths: Sequence[int], cells: Sequence[int], strides: Sequence
     for name, values in (("cells", cells), ("strides", strides)):
         if values is not None and len(values) != len(widths):
             raise SettingsError(f"{name} has {len(values)} numbers and widths {len(widths)}; one for each stage.")
-    if min(cells) < 1:
-        raise SettingsError(f"cells is {list(cells)}; each stage needs one block or more.")
+    if min(cells) < 1 or sum(cells) > MOST_PARTS:
+        raise SettingsError(
+            f"cells is {list(cells)}; each stage needs one block or more, all together {MOST_PARTS} at most."
+        )
     if strides is not None and not {1, 2}.issuperset(strides):
         raise SettingsError(f"strides is {list(strides)}; each is 1 or 2.")
 

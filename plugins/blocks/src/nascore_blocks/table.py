@@ -118,7 +118,7 @@ class Table(Evaluator):
         super().setup(space, data)
         if not self.file.is_file():
             raise DataError(f"There is no table {self.file}.")
-        rows = _READERS[self.file.suffix](self.file)
+        rows = _read(self.file)
         if not rows:
             raise DataError(f"{self.file} has no row.")
         if self.objective not in rows[0]:
@@ -153,11 +153,9 @@ class Table(Evaluator):
         if GENOME in row:
             try:
                 genome: Json = json.loads(row[GENOME])
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, RecursionError) as error:
                 raise SpaceError(f"genome is {row[GENOME]!r}; it must be a JSON object ({error}).") from error
-            architecture = self.space.architecture(genome)
-            self.space.check(architecture)
-            return architecture, {GENOME}
+            return self.space.load({"space": self.space.name, "genome": genome}), {GENOME}
         used: set[str] = set()
 
         def choose(name: str, options: Sequence[Any]) -> Any:
@@ -195,6 +193,20 @@ class Table(Evaluator):
 # ------------------------------------------------------------------------------------ files
 
 
+def _read(path: Path) -> list[Row]:
+    """The rows of a file of any kind.
+
+    Raises:
+        DataError: it is damaged; says how.
+    """
+    try:
+        return _READERS[path.suffix](path)
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file can be wrong in any way
+        raise DataError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+
+
 def _read_csv(path: Path) -> list[Row]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, strict=True)
@@ -215,15 +227,13 @@ def _read_parquet(path: Path) -> list[Row]:
         table = pd.read_parquet(path)
     except ImportError as error:
         raise DataError(f"To read {path}: pip install pandas pyarrow") from error
-    return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False, name=None)]
+    names = [str(name) for name in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in table.itertuples(index=False, name=None)]
 
 
 def _read_npz(path: Path) -> list[Row]:
-    try:
-        with np.load(path) as stored:
-            columns = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        columns = {name: stored[name] for name in stored.files}
     shapes = {name: column.shape for name, column in columns.items()}
     if len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 1:
         raise DataError(f"{path}: every array must have the shape (rows,); there are {shapes}.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from nascore.decisions import DecisionSpace
 from nascore.errors import SettingsError, SpaceError
+from nascore_blocks.cellspace import MOST_PARTS, within
 from nascore_blocks.morphs import Graph, GraphNetwork, MorphError, Net, Node, net2deeper, net2wider
 
 if TYPE_CHECKING:
@@ -108,9 +109,8 @@ class ChainSpace(DecisionSpace):
                 raise SettingsError(f"{name} is {list(values)}; it needs whole numbers >= 1, ascending.")
         if any(kernel % 2 == 0 for kernel in kernels):
             raise SettingsError(f"kernels is {list(kernels)}; a kernel is odd, so that it has a middle.")
-        for name, value in (("max_depth", max_depth), ("max_fc", max_fc)):
-            if value < 1:
-                raise SettingsError(f"{name} is {value}; it must be a whole number >= 1.")
+        within("max_depth", max_depth, 1, MOST_PARTS)
+        within("max_fc", max_fc, 1, MOST_PARTS)
         for name, noise in (("wider_noise", wider_noise), ("deeper_noise", deeper_noise)):
             if not 0 <= noise < 1:
                 raise SettingsError(f"{name} is {noise}; it must be in [0, 1).")
