@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nascore import ownership
 from nascore.devices import check_search_device
 from nascore.driver import Search, drive, facts_of
+from nascore.errors import RunError
 from nascore.executors import choose_executor, with_workers
 from nascore.parts import Workshop
 from nascore.plugins import Plugins
@@ -118,7 +119,10 @@ def search(
     path = Path(out) if out is not None else new_run_path(Path("runs"), settings.plugin)
     versions = versions_of(settings, workshop.plugins)
     run = RunFolder.create(path, settings, {**facts_of(path.name, parts), "versions": versions})
-    ownership.seal(run, ownership.named(settings, workshop))
+    try:
+        ownership.seal(run, ownership.named(settings, workshop))
+    except RunError as error:  # a home that cannot be written: the search itself needs no seal
+        log.warning("%s Until then this run can be shown, but not gone on with.", error)
     begun = Search(settings, run, workshop)
     begun.parts = parts
     with run.locked():

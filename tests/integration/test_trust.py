@@ -104,6 +104,17 @@ def test_a_storage_elsewhere_is_not_opened(files: Path, monkeypatch: pytest.Monk
         nascore.open_run(run)
 
 
+def test_a_home_that_cannot_be_written_stops_no_search(
+    files: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (files / "file").touch()
+    monkeypatch.setenv("XDG_DATA_HOME", str(files / "file"))
+    run = searched(files)
+    assert "XDG_DATA_HOME" in caplog.text
+    with pytest.raises(RunError, match="XDG_DATA_HOME"):
+        nascore.resume(run, trials=3)
+
+
 def test_a_damaged_seal_seals_nothing(files: Path) -> None:
     run = searched(files)
     for content in ("", "[]", "null", '{"a": 1}', json.dumps({f"{files}/own_space.py:space": "é"})):
