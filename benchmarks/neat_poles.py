@@ -1,8 +1,10 @@
 """Two poles on a cart, evolved in memory: how many evaluations until the task is solved, beside the paper's table.
 
 With velocities a network has solved it when it balances for 100,000 actions. Without, the fitness is Gruau's, over
-1,000 actions, and the champion of each generation is tested: 100,000 actions, then 1,000 from each of 625 other starts,
-of which it must pass 200. The settings are the preset `paper`; `VARIANTS` change one or two, to show what matters.
+1,000 actions, and a champion of each generation is tested: 100,000 actions, then 1,000 from each of 625 other starts,
+of which it must pass 200. The paper does not say what happens where a champion that failed lives on unchanged; here a
+network is tested once, and the test of the generation goes to the champion of the next best species, as in the
+authors' program. The settings are the preset `paper`; `VARIANTS` change one or two, to show what matters.
 
     python benchmarks/neat_poles.py                  # 20 seeds, and 5 of each variant: about ten minutes of one core
     python benchmarks/neat_poles.py --seeds 3 --variants 0
@@ -21,14 +23,17 @@ import numpy as np
 from common import mean_interval, save
 
 from nascore_neat.balancing import NEEDED
+from nascore_neat.breeding import rank
 from nascore_neat.fast import evolve, start
-from nascore_neat.genome import Shape
+from nascore_neat.genome import Shape, to_json
 from nascore_neat.hooks import PAPER_SETTINGS
 from nascore_neat.poles import LONG, SHORT, generalisation, judge, lasts
 from nascore_neat.sampler import NEAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from nascore_neat.population import Population
 
 SEEING, BLIND = Shape(6, 1, False, 30.0), Shape(3, 1, True, 30.0)
 PAPER = {key.removeprefix("sampler."): value for key, value in PAPER_SETTINGS.items() if key.startswith("sampler.")}
@@ -54,20 +59,36 @@ def with_velocities(seed: int, generations: int) -> dict[str, Any]:
     return {"solved": found.solved, "evaluations": found.evaluations, "seconds": time.process_time() - started}
 
 
+def champions(population: Population, fitness: Any) -> list[int]:
+    """The fittest of each species, the best species first."""
+    order, starts = rank(fitness, population.species, len(population.names))
+    best = order[starts[:-1]]
+    ordered: list[int] = best[np.argsort(-fitness[best], kind="stable")].tolist()
+    return ordered
+
+
 def without_velocities(seed: int, generations: int, options: dict[str, Any]) -> dict[str, Any]:
-    """Recurrent, no speeds seen; ends with the first champion that passes both tests."""
+    """Recurrent, no speeds seen; ends with the first champion that passes both tests.
+
+    A generation has one test: of the best champion that balanced for the short time and was not tested before.
+    """
     sampler = NEAT(**options)
     rng = random.Random(seed)
     population = start(sampler.settings, BLIND, sampler.population_size, rng)
     started = time.process_time()
     most_species, passes = 0, 0
+    tested: set[str] = set()
     for generation in range(1, generations + 1):
         fitness, balanced = judge(population.genomes, False, BLIND, 0, 1)
-        champion = int(np.argmax(fitness))
         most_species = max(most_species, len(population.names))
         passes = 0
-        if balanced[champion] == SHORT and lasts(population.genomes, champion, False, BLIND, 0, 1) == LONG:
-            passes = generalisation(population.genomes, champion, False, BLIND, 0, 1)
+        for champion in champions(population, fitness):
+            network = str(to_json(population.genomes, champion, BLIND))
+            if balanced[champion] == SHORT and network not in tested:
+                tested.add(network)
+                if lasts(population.genomes, champion, False, BLIND, 0, 1) == LONG:
+                    passes = generalisation(population.genomes, champion, False, BLIND, 0, 1)
+                break
         if passes >= NEEDED or generation == generations:
             break
         population.advance(fitness, rng)

@@ -15,15 +15,37 @@ if TYPE_CHECKING:
 
     from nascore.contracts import SearchSpace
     from nascore.records import Architecture, Trial
+    from nascore.result import SearchResult
     from nascore_neat.genome import Gene, Shape
     from nascore_neat.space import NEATSpace
+
+NETWORK, SPECIES = "pictures/network.svg", "pictures/species.svg"
+"""In the run folder."""
+
+
+def write_pictures(result: SearchResult) -> list[Path]:
+    """Write :data:`NETWORK`, the best one, and :data:`SPECIES`, from all stored trials, earlier sessions included.
+
+    Returns:
+        The files that were written: no network before the first complete trial, no species before two generations
+        have some, nor of another sampler's trials.
+    """
+    written = []
+    (result.folder / "pictures").mkdir(exist_ok=True)
+    if result.best is not None:
+        written.append(result.folder / NETWORK)
+        draw_network(result.best.architecture, result.search.space, written[-1])
+    if len(species_sizes(result.history)[0]) > 1:
+        written.append(result.folder / SPECIES)
+        draw_species(result.history, written[-1])
+    return written
 
 
 def draw_network(architecture: Architecture, space: SearchSpace, path: Path) -> None:
     """Draw what computes: inputs and bias below, outputs above, hidden nodes between by their depth.
 
     A connection is as thick as its weight is large; blue where that is positive, red where it is negative. One
-    that does not lead upwards is a dashed arrow.
+    that does not lead upwards, as only a recurrent network has, is a dashed arrow.
 
     Args:
         architecture: of the space.
@@ -63,21 +85,24 @@ def draw_network(architecture: Architecture, space: SearchSpace, path: Path) -> 
 def layout(genes: Iterable[Gene], shape: Shape) -> dict[int, tuple[float, float]]:
     """Where each node is drawn, in [0, 1] x [0, 1].
 
-    The height of a hidden node is its distance from the inputs (the number of connections on the shortest
-    way from them), so that cycles do no harm. Rows of hidden nodes are shifted, so that fewer connections pass
-    behind a node that they do not touch.
+    The height of a hidden node is the number of connections on the longest way to it, so that every connection of a
+    feed-forward network leads upwards; one that closes a cycle with earlier ones does not count. Rows of hidden nodes
+    are shifted, so that fewer connections pass behind a node that they do not touch.
     """
     genes = list(genes)
     bottom = range(shape.inputs + 1)
     top = range(shape.inputs + 1, shape.inputs + 1 + shape.outputs)
-    level = dict.fromkeys(bottom, 0)
-    frontier = list(bottom)
-    while frontier:
-        near = {target for source, target, _ in genes if source in frontier and target not in level}
-        level.update(dict.fromkeys(near, level[frontier[0]] + 1))
-        frontier = sorted(near)
-    hidden = {node for source, target, _ in genes for node in (source, target)} - {*bottom, *top}
-    levels = {**dict.fromkeys(bottom, 0), **{node: max(1, level.get(node, 1)) for node in hidden}}
+    below = {node: {node} for gene in genes for node in gene[:2] if node not in top}
+    into: dict[int, list[int]] = {node: [] for node in below}
+    for source, target, _ in genes:
+        if source in below and target in below and target not in below[source]:
+            into[target].append(source)
+            for nodes in below.values():
+                if target in nodes:
+                    nodes.update(below[source])
+    levels = dict.fromkeys(bottom, 0)
+    for node in sorted(below.keys() - levels.keys(), key=lambda node: len(below[node])):
+        levels[node] = 1 + max((levels[source] for source in into[node]), default=0)
     highest = max(levels.values()) + 1
     levels |= dict.fromkeys(top, highest)
     rows: dict[int, list[int]] = {}
@@ -103,7 +128,8 @@ def species_sizes(trials: Iterable[Trial]) -> tuple[list[int], dict[int, list[in
     """How many members each species had, generation by generation.
 
     Where each genome is a trial, the founders, generation 0, have no species yet when they are proposed, and are
-    left out. Where a trial stands for generations, it tells of the last of them.
+    left out, and the last generation counts as far as it was proposed. Where a trial stands for generations, it tells
+    of the last of them.
 
     Returns:
         The generations, rising; and number of the species -> its members in each of them.
@@ -131,14 +157,18 @@ def draw_species(trials: Iterable[Trial], path: Path) -> None:
         RunError: none of the trials was bred.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     generations, sizes = species_sizes(trials)
     if not sizes:
         raise RunError("No trial was bred by NEAT: its first generation has no species to draw. Search longer.")
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
-    axes.stackplot(generations, *sizes.values(), linewidth=0.4 if len(sizes) <= 200 else 0, edgecolor="white")
+    edge = 0.4 if len(generations) * len(sizes) <= 10_000 else 0.0  # where all is narrow, only edges would be seen
+    # Thousands of species as paths would be megabytes of SVG, so it holds an image of them.
+    axes.stackplot(generations, *sizes.values(), linewidth=edge, edgecolor="white", rasterized=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("generation")
     axes.set_ylabel("members of each species")
     axes.margins(0)
-    figure.savefig(path)
+    figure.savefig(path, dpi=200)
