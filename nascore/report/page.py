@@ -186,7 +186,10 @@ def _front_table(result: SearchResult) -> str:
 
 
 def _own_pictures(result: SearchResult) -> list[str]:
-    """What a plugin drew: the SVG files in ``pictures/``, as images, so that no script in them runs."""
+    """What a plugin drew: the SVG files in ``pictures/``, as images, so that no script in them runs.
+
+    A text of the same name stands below its picture.
+    """
     import base64
 
     out = []
@@ -196,6 +199,10 @@ def _own_pictures(result: SearchResult) -> list[str]:
         data = base64.b64encode(file.read_bytes()).decode()
         name = html.escape(re.sub(r"[-_]", " ", file.stem))
         out.append(f'<h2>{name}</h2>\n<img alt="{name}" style="max-width:100%" src="data:image/svg+xml;base64,{data}">')
+        text = file.with_suffix(".txt")
+        if text.is_file() and text.stat().st_size <= _LARGEST_PICTURE:
+            words = html.escape(text.read_text(encoding="utf-8", errors="replace"))
+            out.append(f"<details><summary>{name} in words</summary><pre>{words}</pre></details>")
     return out
 
 

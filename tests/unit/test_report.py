@@ -129,11 +129,13 @@ def test_what_a_stranger_wrote_is_escaped(result: SearchResult, tmp_path: Path) 
     assert "<script>" in settings.read_text()
     (copy / "pictures").mkdir(exist_ok=True)
     (copy / "pictures" / "x<img src=y>.svg").write_text("<svg><script>alert(1)</script></svg>")
+    (copy / "pictures" / "x<img src=y>.txt").write_text("s1 = dot(v0, v1) <script>alert(2)</script>")
     (page, *_) = write_report(nascore.open_run(copy))
     text = page.read_text(encoding="utf-8")
     assert "<script" not in text
     assert "<img src=y>" not in text
     assert "&lt;script&gt;" in text
+    assert "s1 = dot(v0, v1) &lt;script&gt;alert(2)" in text
 
 
 def test_the_command_writes_beside_the_run_or_where_it_is_told(result: SearchResult, tmp_path: Path) -> None:
