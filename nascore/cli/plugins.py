@@ -119,15 +119,58 @@ def matrix(fitting: bool, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
 def install(ctx: click.Context, name: str, yes: bool) -> None:
-    """Install a plugin with pip: NAME is a plugin, a distribution, a folder or a URL."""
+    """Install a plugin with pip: NAME is a plugin, a distribution, a folder or a URL.
+
+    Says first what would be installed, and from where.
+    """
     import shlex
     import subprocess
 
-    command = [sys.executable, "-m", "pip", "install", requirement(name)]
+    asked = requirement(name)
+    for line in would_install(asked):
+        say(line)
+    command = [sys.executable, "-m", "pip", "install", asked]
     say(f"This runs: {shlex.join(command)}")
     if not yes and not click.confirm("Go on?", err=True):
         ctx.exit(1)
     ctx.exit(1 if subprocess.run(command, check=False).returncode else 0)
+
+
+def would_install(asked: str) -> list[str]:
+    """What pip would install, a line each, with the address of each file; nothing is installed or run.
+
+    Args:
+        asked: what pip is asked for. A folder or a URL is not looked into: to find out what it needs runs code in it.
+    """
+    import json
+    import subprocess
+
+    from nascore.tracking.events import without_password
+
+    if any(sign in asked for sign in "/\\:"):
+        return [f"It comes from {without_password(asked)}, with what it asks for; code in it runs while it is built."]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--dry-run",
+        "--quiet",
+        "--only-binary",
+        ":all:",
+        "--report",
+        "-",
+    ]
+    done = subprocess.run([*command, asked], check=False, capture_output=True, text=True)
+    if done.returncode:
+        why = done.stderr.strip().splitlines() or ["no reason given"]
+        return [f"What would be installed is not known: {without_password(why[-1])}"]
+    found = [
+        (item["metadata"]["name"], item["metadata"]["version"], without_password(item["download_info"]["url"]))
+        for item in json.loads(done.stdout)["install"]
+    ]
+    lines = [f"  {part} {version} from {address}" for part, version, address in found]
+    return ["This would be installed:", *lines] if lines else [f"{asked} is installed, with all that it asks for."]
 
 
 def requirement(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 
 import pytest
 from cli_parts import Interrupted
@@ -362,6 +363,26 @@ def test_plugins_new_renders_a_plugin(call, tmp_path):
     assert "nascore plugins check my-method" in out
 
 
+def test_plugins_install_says_what_would_come_and_from_where(monkeypatch, tmp_path):
+    """By the real pip, from a folder of wheels instead of an index."""
+    from click.testing import CliRunner
+
+    for name, needs in (("nascore_tiny", "Requires-Dist: its-need"), ("its_need", "")):
+        about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}\n"
+        with zipfile.ZipFile(tmp_path / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{name}-1.0.dist-info/METADATA", about)
+            wheel.writestr(f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            wheel.writestr(f"{name}-1.0.dist-info/RECORD", "")
+    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(tmp_path)), ("PIP_CONSTRAINT", "")):
+        monkeypatch.setenv(name, value)
+    told = CliRunner().invoke(cli, ["plugins", "install", "tiny"], input="n\n")
+    for name in ("nascore_tiny", "its_need"):
+        assert f"  {name} 1.0 from {tmp_path.as_uri()}/{name}-1.0-py3-none-any.whl" in told.stderr
+    missing = CliRunner().invoke(cli, ["plugins", "install", "tinny"], input="n\n")
+    assert "nascore-tinny" in missing.stderr
+    assert "not known" in missing.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "asked"),
     [("amoebanet", "nascore-amoebanet"), ("nascore-x", "nascore-x"), ("./here", "./here"), ("a==1", "nascore-a==1"),
@@ -371,6 +392,7 @@ def test_plugins_install_shows_what_it_runs_and_asks(monkeypatch, name, asked):
     from click.testing import CliRunner
 
     ran = []
+    monkeypatch.setattr("nascore.cli.plugins.would_install", lambda asked: [])
     monkeypatch.setattr(
         "subprocess.run", lambda command, check: ran.append(command) or subprocess.CompletedProcess([], 0)
     )
