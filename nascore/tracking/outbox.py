@@ -176,7 +176,7 @@ def pending(run_folder: Path, uri: str = "", experiment: str = "") -> int:
         uri, experiment: to which place; "" means where it was sent last.
     """
     path = outbox_path(run_folder)
-    if not path.exists():
+    if not path.is_file():
         return 0
     with path.open("rb") as file:
         file.seek(Sent.load(run_folder, uri, experiment).offset)

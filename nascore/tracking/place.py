@@ -10,6 +10,8 @@ from pathlib import Path
 from nascore.checkpoint import write_atomically
 from nascore.tracking.events import without_password
 
+VARIABLE = "MLFLOW_TRACKING_URI"
+"""Where MLflow looks, and so do we, for the place that a search is tracked to."""
 _SQLITE = "sqlite:///"
 EXPERIMENT = "nascore"
 """Name of the MLflow experiment, unless another one is given."""
@@ -34,7 +36,7 @@ def resolve_uri(run_folder: Path, given: str = "auto") -> str:
     if given == "off":
         return ""
     if given in ("", "auto"):
-        given = os.environ.get("MLFLOW_TRACKING_URI", "") or default_uri(run_folder)
+        given = os.environ.get(VARIABLE, "") or default_uri(run_folder)
     if given.startswith(_SQLITE):
         return f"{_SQLITE}{Path(given[len(_SQLITE) :]).absolute()}"
     return given

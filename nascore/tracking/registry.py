@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nascore.errors import RunError
 from nascore.tracking.outbox import outbox_path, read_events
-from nascore.tracking.place import Place, artifact_root, resolve_uri
+from nascore.tracking.place import VARIABLE, Place, artifact_root, resolve_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -86,15 +87,19 @@ def register(
 
 @contextlib.contextmanager
 def _store(uri: str) -> Iterator[None]:
-    """MLflow's global tracking URI for a while."""
+    """MLflow's global tracking URI for a while; with it goes the variable, which later searches would read."""
     import mlflow
 
-    before = mlflow.get_tracking_uri()
+    before, variable = mlflow.get_tracking_uri(), os.environ.get(VARIABLE)
     mlflow.set_tracking_uri(uri)
     try:
         yield
     finally:
         mlflow.set_tracking_uri(before)
+        if variable is None:
+            os.environ.pop(VARIABLE, None)
+        else:
+            os.environ[VARIABLE] = variable
 
 
 @contextlib.contextmanager

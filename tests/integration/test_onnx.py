@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from nascore.errors import UsageError
 from nascore.export import ExportError, export_onnx
 from nascore.result import load_weights
 from nascore.retrain import retrained_weights
+from nascore.tracking.place import VARIABLE
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -98,14 +100,29 @@ def test_registered_and_loaded_without_torch(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), ours, rtol=1e-6)
 
 
+def test_a_registry_leaves_the_environment_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow sets the variable that later searches of this process would read."""
+    from nascore.tracking.registry import _store
+
+    for before in (None, "http://server:5000"):
+        monkeypatch.setenv(VARIABLE, before or "")
+        if before is None:
+            monkeypatch.delenv(VARIABLE)
+        with _store(f"sqlite:///{tmp_path}/mlflow.db"):
+            assert os.environ[VARIABLE] == f"sqlite:///{tmp_path}/mlflow.db"
+        assert os.environ.get(VARIABLE) == before
+
+
 def _check_mlflow(registered: dict[str, str], metrics: dict[str, float]) -> None:
     """The run of the search and the model both have the metrics; the model has an example of its input."""
     import mlflow
     from mlflow import MlflowClient
     from mlflow.models import get_model_info
 
-    mlflow.set_tracking_uri(registered["tracking_uri"])
-    client, info = MlflowClient(), get_model_info(registered["uri"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, "")  # MLflow sets it, and other tests shall not see that
+        mlflow.set_tracking_uri(registered["tracking_uri"])
+        client, info = MlflowClient(), get_model_info(registered["uri"])
     assert info.saved_input_example_info
     version = client.get_model_version(registered["name"], registered["version"])
     # MLflow copies the run's other metrics to the model.

@@ -171,6 +171,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module", autouse=True)
 def _quiet_mlflow() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         for key, value in QUIET.items():
             patch.setenv(key, value)
         yield

@@ -370,7 +370,7 @@ def test_a_genotype_that_does_not_fit_says_why(name: str, space: CellSpace, mess
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"blocks": 0}, "blocks is 0; allowed: 1 or more"),
+        ({"blocks": 0}, "blocks is 0; allowed: 1 to 100"),
         ({"channels": 1}, "channels is 1"),
         ({"cells": 0}, "cells is 0"),
         ({"reductions": -1}, "reductions is -1"),
