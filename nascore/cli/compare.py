@@ -17,7 +17,7 @@ CERTAIN = 0.05
 
 @click.command(
     epilog=example(
-        "nascore compare --benchmark nasbench201-cifar10 --sampler random --sampler amoebanet --seeds 50",
+        "nascore compare --plugins random,amoebanet --benchmark nasbench201:cifar10 --evaluations 200 --seeds 50",
         'nascore compare --benchmark nasbench201-cifar10 --sampler "amoebanet population_size=50 tournament_size=10"',
         "nascore compare --benchmark nasbench201-cifar10 --sampler surrogate --sampler optuna:nsgaii "
         "--objective accuracy --objective latency_ms",
@@ -25,9 +25,10 @@ CERTAIN = 0.05
 )
 @click.option("--benchmark", required=True, metavar="NAME", help="The benchmark; `nascore plugins list` shows them.")
 @click.option(
-    "--sampler", "samplers", multiple=True, required=True, metavar="NAME [KEY=VALUE ...]",
+    "--sampler", "samplers", multiple=True, metavar="NAME [KEY=VALUE ...]",
     help="A sampler, with options behind it; may be given again.",
 )  # fmt: skip
+@click.option("--plugins", metavar="NAME,...", help="The samplers of these methods.")
 @click.option(
     "--evaluations", type=click.IntRange(min=1), multiple=True, default=(100,), show_default=True,
     help="A budget; may be given again: all races run to the largest, each is told.",
@@ -47,6 +48,7 @@ CERTAIN = 0.05
 def compare(
     benchmark: str,
     samplers: tuple[str, ...],
+    plugins: str | None,
     evaluations: tuple[int, ...],
     objectives: tuple[str, ...],
     seeds: int,
@@ -58,12 +60,16 @@ def compare(
 ) -> None:
     """Compare samplers on a benchmark with a known truth: equal budgets, many seeds."""
     from nascore.compare.api import compare as run
+    from nascore.compare.api import sampler_of
     from nascore.compare.picture import SUFFIXES, draw
     from nascore.errors import UsageError
     from nascore.settings import nest, parse_assignment
 
     if plot is not None and plot.suffix not in SUFFIXES:
         raise UsageError(f"--plot {plot}: its name ends with one of {', '.join(SUFFIXES)}.")
+    samplers += tuple(sampler_of(name.strip()) for name in plugins.split(",")) if plugins else ()
+    if not samplers:
+        raise UsageError("Name what to compare: --plugins random,amoebanet, or --sampler NAME, once for each.")
     options = nest(dict(map(parse_assignment, assignments)))
     told = -1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nascore.compare.race import Course, Curve
 from nascore.compare.statistics import Duel, Summary, duels, summaries
 from nascore.errors import PluginError, UsageError
-from nascore.hooks import Benchmark
+from nascore.hooks import Benchmark, Method
 from nascore.plugins import Plugins
 from nascore.records import Direction
 from nascore.settings import parse_assignment
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from nascore.compare.score import Score
 
+POINTS = 50
+"""Of a mean curve in JSON."""
 CHUNKS_A_WORKER = 4
 """Races are handed out in so many portions: fewer waste the end, more waste starts."""
 
@@ -67,11 +70,40 @@ class Comparison:
         """All pairs of samplers, tested over seeds."""
         return duels(self.scores(budget))
 
+    def results(self) -> list[dict[str, Any]]:
+        """For each sampler its mean curve (some fifty points and the budgets), and its rank at the largest budget.
+
+        ``plugin`` is that of the sampler; where several are of one plugin it is what was given, as ``sampler`` always is.
+        ``p_value`` is that of the duel with the best-ranked other sampler; None where there is none, or too few seeds.
+        """
+        most = self.budgets[-1]
+        points = sorted({*self.budgets, *(max(1, most * part // POINTS) for part in range(1, POINTS + 1))})
+        at = {point: self.summaries(point) for point in points}
+        order = sorted(self.curves, key=lambda name: at[most][name].rank)
+        p_of = {frozenset((duel.first, duel.second)): duel.p for duel in self.duels(most)}
+        plugins = Counter(_plugin(name) for name in self.curves)
+        out = []
+        for name in self.curves:
+            other = next((rival for rival in order if rival != name), name)
+            curve = {
+                str(point): {"mean": one.mean, "std": one.std, "ci95": one.half}
+                for point, one in ((point, at[point][name]) for point in points)
+            }
+            p_value = p_of.get(frozenset((name, other)))
+            plugin = _plugin(name) if plugins[_plugin(name)] == 1 else name
+            out.append(
+                {"plugin": plugin, "sampler": name, "curve": curve, "rank": at[most][name].rank, "p_value": p_value}
+            )
+        return out
+
     def to_json(self) -> dict[str, Any]:
         """All of it, the mean curves included."""
         names = [objective.name for objective in self.score.objectives]
         return {
             "benchmark": self.benchmark.name,
+            "evaluations": self.budgets[-1],
+            "seeds": len(next(iter(self.curves.values()))),
+            "results": self.results(),
             "objectives": {o.name: o.direction.value for o in self.score.objectives},
             "score": self.score.name,
             "direction": (Direction.MAXIMIZE if self.maximise else Direction.MINIMIZE).value,
@@ -105,7 +137,7 @@ def compare(
     """Race samplers on a benchmark.
 
     Args:
-        benchmark: address, ``plugin:name`` or the name alone.
+        benchmark: address or name alone; of ``nasbench201-cifar100`` also ``nasbench201:cifar100``.
         samplers: each an address with options behind it: ``amoebanet population_size=50 tournament_size=10``.
         evaluations: budgets; all races run to the largest one.
         seeds: 0, 1, ... so many races for each sampler, the same for all.
@@ -126,7 +158,9 @@ def compare(
     if not samplers or not evaluations or min(evaluations) < 1 or seeds < 1:
         raise UsageError("A comparison needs at least one sampler, one seed, and budgets of one evaluation or more.")
     plugins = Plugins()
-    record = plugins.find("benchmarks", benchmark)[1]
+    names = {address.rpartition(":")[2] for address in plugins.parts("benchmarks")}
+    short = benchmark.replace(":", "-")
+    record = plugins.find("benchmarks", short if short in names else benchmark)[1]
     if not isinstance(record, Benchmark):
         raise PluginError(f"{benchmark} is no benchmark.")
     if seconds is not None and not record.seconds:
@@ -143,6 +177,21 @@ def compare(
     )
     found.wall_seconds = time.perf_counter() - started
     return found
+
+
+def sampler_of(plugin: str) -> str:
+    """The sampler of a method, for a comparison of methods by name.
+
+    Raises:
+        PluginError: there is no such method; names the nearest.
+    """
+    method = Plugins().find("methods", plugin)[1]
+    assert isinstance(method, Method)  # find("methods") reads method records only
+    return method.sampler
+
+
+def _plugin(sampler: str) -> str:
+    return sampler.split()[0].partition(":")[0]
 
 
 def _settings(plugins: Plugins, text: str) -> dict[str, Any]:

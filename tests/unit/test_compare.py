@@ -189,6 +189,24 @@ def test_the_command(tmp_path):
     as_json = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
     assert as_json["budgets"]["10"]["samplers"]["random"]["seeds"] == 8
     assert len(as_json["scores"]["random"]) == 8
+    assert (as_json["benchmark"], as_json["evaluations"], as_json["seeds"]) == ("letters", 10, 8)
+    first, second = as_json["results"]
+    assert (first["plugin"], second["sampler"]) == ("random", SMALL)
+    assert list(first["curve"]) == [str(number) for number in range(1, 11)]
+    ends = [scores[-1] for scores in as_json["scores"]["random"]]
+    assert first["curve"]["10"]["mean"] == pytest.approx(sum(ends) / 8)
+    assert first["p_value"] == second["p_value"] == as_json["budgets"]["10"]["duels"][0]["p"]
+    assert first["rank"] + second["rank"] == 3
+
+
+def test_methods_are_compared_by_name():
+    words = ["compare", "--benchmark", "bench:letters", "--plugins", "random,amoebanet", "--evaluations", "3",
+             "--seeds", "2", "--workers", "1", "--json"]  # fmt: skip
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    assert [one["plugin"] for one in json.loads(done.stdout)["results"]] == ["random", "amoebanet"]
+    none = CliRunner().invoke(cli, ["compare", "--benchmark", "letters"])
+    assert "--plugins random,amoebanet" in str(none.exception)
 
 
 @pytest.mark.parametrize(
