@@ -73,7 +73,7 @@ class Comparison:
     def results(self) -> list[dict[str, Any]]:
         """For each sampler its mean curve (some fifty points and the budgets), and its rank at the largest budget.
 
-        ``plugin`` is that of the sampler; where several are of one plugin it is what was given, as ``sampler`` always is.
+        ``plugin`` is the plugin of the sampler, or what was given where several are of one plugin.
         ``p_value`` is that of the duel with the best-ranked other sampler; None where there is none, or too few seeds.
         """
         most = self.budgets[-1]
