@@ -72,8 +72,8 @@ def nascore_methods() -> list[Method]:
             presets={"quick": QUICK, "paper": PAPER_SETTINGS},
             paper=PAPER,
             note=(
-                "On digits, five seeds, the best of `quick` was not shown to be better than random search's (the paper's "
-                "own random search comes within 0.3 points on CIFAR-10). The paper preset has not been run."
+                "On digits, five seeds, the best of `quick` was not shown to be better than random search's (the "
+                "paper's own comes within 0.3 points on CIFAR-10). The paper preset has not been run."
             ),
         )
     ]
