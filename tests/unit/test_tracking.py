@@ -667,6 +667,11 @@ def test_damaged_lines_are_counted_and_passed_over(tmp_path: Path) -> None:
     assert (state.refused, state.status) == (1, "FINISHED")
 
 
+def test_a_folder_in_place_of_the_outbox_has_nothing_to_send(tmp_path: Path) -> None:
+    outbox_path(tmp_path).mkdir(parents=True)
+    assert pending(tmp_path) == 0
+
+
 HOLDS_THE_LOCK = """
 import fcntl, sys, time
 file = open(sys.argv[1], "ab")
