@@ -30,10 +30,16 @@ FORKING = textwrap.dedent("""
             os.setsid()
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             if action == "search":
+                cells = {"space.blocks": 1, "space.cells": 1, "space.channels": 8}
+                of_plugin = {
+                    "amoebanet": {**cells, "sampler.population_size": 4, "sampler.tournament_size": 2},
+                    "random": cells,
+                    "optuna": {**cells, "sampler.n_startup_trials": 3},
+                    "eas": {"sampler.batch": 2, "sampler.stage_trials": 2},
+                    "pathlevel": {"sampler.batch": 2, "sampler.stage_trials": 2},
+                }
                 nascore.search(plugin, trials=int(trials), out=folder, tracking="off", seed=3, options={
-                    "evaluator.epochs": 1, "evaluator.data_fraction": 0.1, "space.blocks": 1, "space.cells": 1,
-                    "space.channels": 8, **({"sampler.population_size": 4, "sampler.tournament_size": 2}
-                    if plugin == "amoebanet" else {"sampler.n_startup_trials": 3} if plugin == "optuna" else {})})
+                    "evaluator.epochs": 1, "evaluator.data_fraction": 0.1, **of_plugin[plugin]})
             else:
                 nascore.resume(folder)
             os._exit(0)
@@ -84,7 +90,7 @@ def outcome(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plugin", ["amoebanet", "random", "optuna"])
+@pytest.mark.parametrize("plugin", ["amoebanet", "random", "optuna", "eas", "pathlevel"])
 def test_killed_at_random_instants_and_resumed_it_is_the_same_search(forker, tmp_path, plugin):
     trials, kills, total = 6, 0, 8
     started = time.monotonic()
